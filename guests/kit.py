@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PIPELINES = Path(__file__).resolve().parent.parent / "pipelines" / "headrace_pipelines"
 """Where the guests go: part of the wheel."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "guest"
+SHARED_FOLDER = Path(__file__).resolve().parent / "shared"
+SHARED = sorted(SHARED_FOLDER.glob("*.h"))
+"""What both guests have of C."""
 KEPT = 3
 """Guests of earlier inputs that stay in the cache."""
 

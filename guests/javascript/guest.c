@@ -1,8 +1,8 @@
 /* The JavaScript guest: QuickJS as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/udf/interpreter.rs).
  *
  * Exports as of the Python guest: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an
- * error as text, else whether it takes contexts (0 or 1); run(documents) answers the results; interrupts() says how a call is ended softly. Configuration,
- * documents and results are JSON text. What a UDF changes of the language's own objects harms nobody but itself: this file
+ * error as text, else whether it takes contexts (0 or 1); run(documents) answers the results (answer.h); interrupts() says how a
+ * call is ended softly. See record.h, how documents become values and text again. What a UDF changes of the language's own objects harms nobody but itself: this file
  * parses and writes JSON by the interpreter's C functions, and looks nothing up by name once a UDF is loaded.
  */
 #include <stdint.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "quickjs.h"
+#include "record.h"
 
 #define EXPORT(name) __attribute__((export_name(name)))
 
@@ -29,6 +30,8 @@ static JSContext *context;
 static JSValue function, parameters;
 static int arity;
 static const char *answer;
+static Answer answers;
+static Record record;
 
 /* How the host interrupts a call from outside (wasm-runtime/src/engine/interrupt.rs): a breaker, a slot, what to write into them. */
 static volatile uint32_t breaker, slot;
@@ -46,8 +49,7 @@ EXPORT("javascript") void guest_javascript(void) {}
 
 EXPORT("interrupts") void *guest_interrupts(void) { return &interrupt; }
 
-/* One more byte: the parser of JSON wants a zero behind the text. */
-EXPORT("alloc") void *guest_alloc(uint32_t len) { return len < UINT32_MAX ? malloc((size_t)len + 1) : NULL; }
+EXPORT("alloc") void *guest_alloc(uint32_t len) { return malloc(len ? len : 1); }
 
 EXPORT("dealloc") void guest_dealloc(void *at, uint32_t len) { free(at); }
 
@@ -133,13 +135,6 @@ static void set_member(JSValueConst object, const char *name, JSValue value) {
     }
 }
 
-/* An element of a list, whatever a UDF has made of the prototypes. */
-static void set_at(JSValueConst list, uint32_t at, JSValue value) {
-    if (JS_DefinePropertyValueUint32(context, list, at, value, JS_PROP_C_W_E) < 0) {
-        __builtin_trap();
-    }
-}
-
 EXPORT("boot") void guest_boot(void) {
     runtime = JS_NewRuntime();
     context = runtime ? JS_NewContext(runtime) : NULL;
@@ -165,6 +160,7 @@ EXPORT("boot") void guest_boot(void) {
     set_member(math, "random", JS_NewCFunction(context, math_random, "random", 0));
     JS_FreeValue(context, math);
     JS_FreeValue(context, global);
+    record_boot(context);
     function = parameters = JS_UNDEFINED;
 }
 
@@ -405,12 +401,11 @@ static JSValue load(JSValueConst config) {
 /* A function that names no argument may take them all by `...rest`. */
 static int takes_context(void) { return arity >= 3 || arity == 0; }
 
-EXPORT("load") uint64_t guest_load(char *at, uint32_t len) {
+EXPORT("load") uint64_t guest_load(const uint8_t *at, uint32_t len) {
     JS_FreeCString(context, answer);
     answer = NULL;
     JS_UpdateStackTop(runtime);
-    at[len] = 0;
-    JSValue config = JS_ParseJSON(context, at, len, "<config>");
+    JSValue config = json_value(context, at, len);
     function = JS_IsException(config) ? JS_EXCEPTION : load(config);
     JS_FreeValue(context, config);
     if (JS_IsException(function)) {
@@ -438,136 +433,115 @@ static JSValue called(JSValueConst doc, JSValueConst ctx) {
     return JS_IsPromise(result) || JS_IsJobPending(runtime) ? settled(result) : result;
 }
 
-/* Values that JSON cannot hold are an error of their own document, and null. */
-static void checked(JSValueConst list, JSValueConst errors) {
-    int64_t len = 0;
-    if (JS_IsObject(list)) {
-        JS_GetLength(context, list, &len);
+/* The text of a value; NULL with an exception, and an empty one of a function. To be freed with JS_FreeCString. */
+static const char *json_of(JSValueConst value, size_t *len) {
+    JSValue json = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
+    if (JS_IsException(json)) {
+        return NULL;
     }
-    for (uint32_t i = 0; i < len; i++) {
-        JSValue value = JS_GetPropertyUint32(context, list, i);
-        JSValue text = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
-        JS_FreeValue(context, value);
-        if (!JS_IsException(text)) {
-            JS_FreeValue(context, text);
-            continue;
-        }
-        set_at(errors, i, failure());
-        set_at(list, i, JS_NULL);
+    if (JS_IsUndefined(json)) {
+        json = JS_NewString(context, "");
     }
-}
-
-/* What is answered of documents: `[[results], {position: error}, [contexts] or null]`, and of an interrupted call as a
- * fourth part where the UDF was, and whether this interpreter is spent. */
-static uint64_t told(JSValueConst results, JSValueConst errors, JSValueConst contexts, JSValue stopped) {
-    JSValue whole = JS_NewArray(context);
-    set_at(whole, 0, JS_DupValue(context, results));
-    set_at(whole, 1, JS_DupValue(context, errors));
-    set_at(whole, 2, JS_DupValue(context, contexts));
-    if (!JS_IsUndefined(stopped)) {
-        set_at(whole, 3, stopped);
-    }
-    uint64_t text = answered(whole);
-    if (text == 0) {
-        JS_FreeValue(context, JS_GetException(context));
-        checked(results, errors);
-        checked(contexts, errors);
-        text = answered(whole);
-    }
-    JS_FreeValue(context, whole);
-    if (text == 0) {
-        __builtin_trap();
-    }
+    const char *text = JS_ToCStringLen(context, len, json);
+    JS_FreeValue(context, json);
     return text;
 }
 
-/* Where the UDF was interrupted; consumes the error, if there is one. */
-static JSValue interruption(JSValue error) {
-    JSValue stopped = JS_IsUndefined(error) ? JS_NewObject(context) : error;
-    /* What promises still wait for would be done at the cost of the next document. */
-    set_member(stopped, "spent", JS_NewBool(context, JS_IsJobPending(runtime)));
-    return stopped;
-}
-
-static JSValue parsed(char *at, uint32_t len) {
-    JS_FreeCString(context, answer);
-    answer = NULL;
-    interrupted = 0;
-    JS_UpdateStackTop(runtime);
-    at[len] = 0;
-    return JS_ParseJSON(context, at, len, "<documents>");
-}
-
-/* `[[documents], [contexts] or null]` -> as `told` says it. */
-EXPORT("run") uint64_t guest_run(char *at, uint32_t len) {
-    JSValue given = parsed(at, len);
-    if (JS_IsException(given)) {
-        __builtin_trap();
-    }
-    JSValue documents = JS_GetPropertyUint32(context, given, 0), contexts = JS_GetPropertyUint32(context, given, 1);
-    JSValue results = JS_NewArray(context), errors = JS_NewObject(context), stopped = JS_UNDEFINED;
-    int64_t count = 0;
-    JS_GetLength(context, documents, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        JSValue doc = JS_GetPropertyUint32(context, documents, i);
-        JSValue ctx = takes_context() ? JS_GetPropertyUint32(context, contexts, i) : JS_UNDEFINED;
-        JSValue result = called(doc, ctx), error = JS_UNDEFINED;
-        JS_FreeValue(context, doc);
-        JS_FreeValue(context, ctx);
-        if (JS_IsException(result)) {
-            error = failure();
-            result = JS_NULL;
-        }
-        if (interrupted) {
-            JS_FreeValue(context, result);
-            stopped = interruption(error);
-            break;
-        }
-        if (!JS_IsUndefined(error)) {
-            set_at(errors, i, error);
-        }
-        set_at(results, i, JS_IsUndefined(result) ? JS_NULL : result);
-    }
-    uint64_t text = told(results, errors, contexts, stopped);
-    JS_FreeValue(context, documents);
-    JS_FreeValue(context, given);
-    JS_FreeValue(context, results);
-    JS_FreeValue(context, errors);
-    JS_FreeValue(context, contexts);
+/* A text of `len` bytes behind its length; `at` goes behind it. */
+static const uint8_t *text_at(const uint8_t **at, uint32_t *len) {
+    memcpy(len, *at, 4);
+    const uint8_t *text = *at + 4;
+    *at = text + *len;
     return text;
 }
 
-/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/udf/interpreter.rs). */
-#define BARE (UINT64_C(1) << 31)
-
-/* One document of a UDF that takes no contexts: its result alone, else as `told` says it. */
-EXPORT("one") uint64_t guest_one(char *at, uint32_t len) {
-    JSValue doc = parsed(at, len);
+/* Writes what the UDF makes of a document; -1 with an exception. */
+static int answer_document(const uint8_t *text, uint32_t len, JSValueConst ctx) {
+    JSValue doc = record_read(context, &record, text, len);
     if (JS_IsException(doc)) {
-        __builtin_trap();
+        return -1;
     }
-    JSValue result = called(doc, JS_UNDEFINED), error = JS_UNDEFINED, stopped = JS_UNDEFINED;
+    JSValue result = called(doc, ctx);
     JS_FreeValue(context, doc);
-    if (!interrupted && !JS_IsException(result)) {
-        uint64_t text = answered(JS_IsUndefined(result) ? JS_NULL : result);
-        if (text != 0) {
-            JS_FreeValue(context, result);
-            return text | BARE;
-        }
+    int written = JS_IsException(result) || interrupted ? -1 : 0;
+    size_t at = answers.len;
+    if (written == 0 && !JS_IsUndefined(result) && !JS_IsNull(result)) {
+        at = result_start(&answers);
+        written = record_write(context, &record, result, &answers);
+        result_end(&answers, at);
+    }
+    if (written == 0) {
+        result_instead(&answers, at, NOTHING, "", 0);
     }
     JS_FreeValue(context, result);
-    if (JS_HasException(context)) {
-        error = failure();
+    record_clear(context, &record);
+    return written < 0 || interrupted ? -1 : 0;
+}
+
+/* The same of a document with its context, which is written behind the result. */
+static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t **at) {
+    uint32_t size;
+    const uint8_t *given = text_at(at, &size);
+    JSValue ctx = json_value(context, given, size);
+    int failed = JS_IsException(ctx) || answer_document(text, len, ctx);
+    size_t left_len = 0;
+    const char *left = failed ? NULL : json_of(ctx, &left_len);
+    JS_FreeValue(context, ctx);
+    if (left == NULL) {
+        return -1;
     }
-    JSValue results = JS_NewArray(context), errors = JS_NewObject(context);
-    if (interrupted) {
-        stopped = interruption(error);
-    } else {
-        set_at(results, 0, JS_NULL);
-        set_at(errors, 0, error);
+    answer_number(&answers, (uint32_t)left_len);
+    answer_put(&answers, left, left_len);
+    JS_FreeCString(context, left);
+    return 0;
+}
+
+/* The exception that is pending as JSON; of an interrupted call there may be none. To be freed with JS_FreeCString. */
+static const char *failure_text(size_t *len) {
+    JSValue error = JS_HasException(context) ? failure() : JS_NewObject(context);
+    const char *text = json_of(error, len);
+    JS_FreeValue(context, error);
+    if (text == NULL) {
+        __builtin_trap();
     }
-    uint64_t text = told(results, errors, JS_NULL, stopped);
-    JS_FreeValue(context, results);
-    JS_FreeValue(context, errors);
     return text;
+}
+
+EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
+    const uint8_t *end = at + len;
+    uint32_t count = 0;
+    interrupted = 0;
+    JS_UpdateStackTop(runtime);
+    answer_start(&answers);
+    answer_number(&answers, 0);
+    answer_number(&answers, 0);
+    while (at < end && !interrupted) {
+        uint32_t size;
+        const uint8_t *text = text_at(&at, &size);
+        size_t start = answers.len, why_len;
+        if ((takes_context() ? answer_with_context(text, size, &at) : answer_document(text, size, JS_UNDEFINED)) == 0) {
+            count++;
+            continue;
+        }
+        const char *why = failure_text(&why_len);
+        answers.len = start;
+        if (interrupted) {
+            /* What promises still wait for would be done at the cost of the next document. */
+            answer_patch(&answers, 4, STOPPED | (JS_IsJobPending(runtime) ? SPENT : 0));
+            answer_number(&answers, (uint32_t)why_len);
+            answer_put(&answers, why, why_len);
+        } else {
+            result_instead(&answers, start, FAILED, why, why_len);
+            if (takes_context()) {
+                answer_number(&answers, 0);
+            }
+            count++;
+        }
+        JS_FreeCString(context, why);
+    }
+    answer_patch(&answers, 0, count);
+    if (answers.failed) {
+        __builtin_trap();
+    }
+    return ((uint64_t)(uintptr_t)answers.bytes << 32) | answers.len;
 }

@@ -1,7 +1,7 @@
 """Inside the guest: imports from memory, the UDF's own module, and its calls.
 
-`load` takes the configuration of a stage and compiles its code; `run` takes documents and gives results. Both speak
-JSON text and let no exception out: what goes wrong is part of the answer.
+`load` takes the configuration of a stage as JSON and compiles its code; it lets no exception out: what goes wrong is
+its answer. guest.c calls the function that it gives.
 """
 
 import marshal
@@ -176,12 +176,9 @@ import types
 
 import msgspec.json
 
-Raw = msgspec.Raw
 # Bound once: a UDF that tampers with msgspec harms nobody, and a decoder for a type is dear to make.
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
-decode_all = msgspec.json.Decoder(tuple[list, list | None]).decode
-decode_raws = msgspec.json.Decoder(tuple[list[Raw], list[Raw] | None]).decode
 LEVELS = ((logging.ERROR, 4), (logging.WARNING, 3), (logging.INFO, 2), (0, 1))
 
 
@@ -222,18 +219,10 @@ class Interrupted(BaseException):
     """The time of the call is over: raised by the host, from outside."""
 
 
-class Udf:
-    """The UDF of this sandbox."""
-
-    call = None
-    params = None
-    arity = 2
-
-
 def load(config):
     """Compiles the code of a UDF; gives an error as JSON `{"type", "reason", "line", "column"}`.
 
-    Else it says whether the UDF takes the context of its documents.
+    Else its function, the parameters of the stage, and how many of document, parameters and context it takes.
     """
     try:
         config = decode(config)
@@ -251,18 +240,17 @@ def load(config):
             source = snippet(source, config["inline"])
         exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
         function = entry(module, config.get("entry"))
-        Udf.params = config.get("parameters") or {}
+        params = config.get("parameters") or {}
         if (kind := getattr(function, "__headrace_params__", None)) is not None:
-            Udf.params = converted(Udf.params, kind)
-        Udf.arity = min(positional(function), 3)
-        Udf.call = function
-        if Udf.arity == 0:
+            params = converted(params, kind)
+        arity = min(positional(function), 3)
+        if arity == 0:
             raise TypeError("the function takes no argument; it is given the document")
     except SyntaxError as error:
         return encode({"type": type(error).__name__, "reason": error.msg, "line": error.lineno, "column": error.offset})
     except BaseException as error:
         return failure(error)
-    return Udf.arity == 3
+    return function, params, arity
 
 
 def converted(params, kind):
@@ -325,81 +313,8 @@ def failure(error):
     return encode({"type": type(error).__name__, "reason": reason[:2000], "line": line, "column": None})
 
 
-def run(given):
-    """`[[documents], [contexts] or null]` → `[[results], {position: error}, [contexts] or null]`.
-
-    An interrupted call has the results before that, and as a fourth part where the UDF was.
-    """
-    errors = {}
-    try:
-        documents, contexts = decode_all(given)
-    except msgspec.DecodeError:
-        documents, contexts = one_by_one(given, errors)
-    results, left = [], contexts
-    call, params, arity = Udf.call, Udf.params, Udf.arity
-    try:
-        for at, doc in enumerate(documents):
-            try:
-                if arity == 2:
-                    results.append(call(doc, params))
-                elif arity == 1:
-                    results.append(call(doc))
-                else:
-                    results.append(call(doc, params, left[at]))
-            except Interrupted:
-                raise
-            except BaseException as error:
-                errors.setdefault(str(at), Raw(failure(error)))
-                results.append(None)
-    except Interrupted as error:
-        stopped = Raw(failure(error))
-        return encode(([encoded(result, n, errors) for n, result in enumerate(results)], errors, left, stopped))
+def flush():
+    """Writes what `print` left of a line into the log."""
     if OUT.held or ERR.held:
         OUT.flush()
         ERR.flush()
-    try:
-        return encode((results, errors, left))
-    except BaseException:
-        return encode(
-            (
-                [encoded(result, at, errors) for at, result in enumerate(results)],
-                errors,
-                left and [encoded(ctx, at, errors) for at, ctx in enumerate(left)],
-            )
-        )
-
-
-def one(given):
-    """`run` for one document where no context is asked for: its result alone, or in a tuple what `run` would answer."""
-    try:
-        answer = encode(Udf.call(decode(given), Udf.params) if Udf.arity == 2 else Udf.call(decode(given)))
-    except Interrupted as error:
-        return (encode(([], {}, None, Raw(failure(error)))),)
-    except BaseException as error:
-        answer = (encode(([None], {"0": Raw(failure(error))}, None)),)
-    if OUT.held or ERR.held:
-        OUT.flush()
-        ERR.flush()
-    return answer
-
-
-def one_by_one(given, errors):
-    """The documents of a call in which one cannot be decoded: that one is an error of its own."""
-    raws, contexts = decode_raws(given)
-    documents = []
-    for at, raw in enumerate(raws):
-        try:
-            documents.append(decode(raw))
-        except msgspec.DecodeError as error:
-            documents.append({})
-            errors[str(at)] = Raw(failure(error))
-    return documents, contexts and [decode(ctx) for ctx in contexts]
-
-
-def encoded(value, at, errors):
-    """A result that is JSON, or an error in its place."""
-    try:
-        return Raw(encode(value))
-    except BaseException as error:
-        errors.setdefault(str(at), Raw(failure(error)))
-        return None

@@ -73,9 +73,14 @@ LIBRARIES = (
 )
 
 
+PARTS = ("guest", "reader", "writer")
+"""Our own files in C."""
+
+
 def build() -> None:
     """Makes the guest if it is not there. Raises BuildError."""
-    inputs = [HERE / name for name in ("build.py", "pack.py", "guest.c", "boot.py")]
+    inputs = [HERE / name for name in ("build.py", "pack.py", "boot.py", "record.h", *(f"{name}.c" for name in PARTS))]
+    inputs += kit.SHARED
     announce = "Python guest: CPython for WebAssembly (the first time 3 to 8 minutes, kept in your cache folder)"
     kit.install("python", inputs, make, announce)
 
@@ -246,15 +251,17 @@ def link(tools: Path, python: Path, guest: Path) -> None:
             **environment,
         )
         library_zip = f'-DSTDLIB_ZIP="{folder / "stdlib.zip"}"'
-        run(
-            "zcc", "-O2", "-fno-sanitize=all", library_zip, f"-I{folder}", *include, "-c", HERE / "guest.c",
-            "-o", "guest.o",
-            folder=folder, log=log, **environment,
-        )  # fmt: skip
+        include += [f"-I{kit.SHARED_FOLDER}", f"-I{msgspec / 'msgspec'}", f"-I{python / 'Include' / 'internal'}"]
+        for part in PARTS:
+            run(
+                "zcc", "-O3", "-msimd128", "-fno-sanitize=all", library_zip, f"-I{folder}", *include,
+                "-c", HERE / f"{part}.c", "-o", f"{part}.o",
+                folder=folder, log=log, **environment,
+            )  # fmt: skip
         emulated = ["-lwasi-emulated-signal", "-lwasi-emulated-getpid", "-lwasi-emulated-process-clocks", "-lm"]
         run(
             "zcc", "-O2", "-mexec-model=reactor", f"-Wl,-z,stack-size={STACK}", "-s", "-o", "python.wasm",
-            "guest.o", "core.o",
+            *(f"{part}.o" for part in PARTS), "core.o",
             *(python / name for name in LIBRARIES), *emulated, folder=folder, log=log, **environment,
         )  # fmt: skip
         (folder / "python.wasm").rename(guest)

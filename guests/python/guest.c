@@ -1,8 +1,8 @@
 /* The Python guest: CPython as a WebAssembly reactor that runs UDFs for the engine (wasm-runtime/src/udf/interpreter.rs).
  *
  * Exports: alloc, dealloc; boot() starts the interpreter; load(config) compiles a UDF and answers an error as text, else
- * whether it takes contexts (0 or 1); run(documents) answers the results. Configuration, documents and results are JSON text; see boot.py, which does the work.
- * The standard library is a stored zip in the data segment; nothing is read from a file system.
+ * whether it takes contexts (0 or 1); run(documents) answers the results (answer.h). See boot.py, which loads the code, and
+ * record.h, how documents become objects and text again. The standard library is a stored zip in the data segment; nothing is read from a file system.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_BUILD_CORE
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "frozen_guest.h"
+#include "record.h"
 
 #define EXPORT(name) __attribute__((export_name(name)))
 
@@ -59,8 +60,15 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_headrace", NULL, -1
 
 static PyObject *init_headrace(void) { return PyModule_Create(&module); }
 
-/* boot.py's functions, and the answer of the last call. */
-static PyObject *load_function, *run_function, *one_function, *answer;
+/* boot.py's functions and classes, and the answer of the last call of `load`. */
+PyObject *decode_function, *encode_function;
+static PyObject *load_function, *failure_function, *flush_function, *interrupted, *answer;
+
+/* The UDF: its function, the stage's parameters, how many arguments it takes. */
+static PyObject *function, *parameters;
+static int arity;
+static Answer answers;
+static Record record;
 
 /* How the host interrupts a call from outside (wasm-runtime/src/engine/interrupt.rs). */
 static struct {
@@ -108,12 +116,16 @@ EXPORT("boot") void guest_boot(void) {
     must(Py_InitializeFromConfig(&config));
     PyConfig_Clear(&config);
     PyObject *boot = PyImport_ImportModule("_headrace_boot");
-    if (boot != NULL) {
-        load_function = PyObject_GetAttrString(boot, "load");
-        run_function = PyObject_GetAttrString(boot, "run");
-        one_function = PyObject_GetAttrString(boot, "one");
+    static const struct {
+        const char *name;
+        PyObject **to;
+    } names[] = {{"load", &load_function},     {"failure", &failure_function}, {"flush", &flush_function},
+                 {"decode", &decode_function}, {"encode", &encode_function},   {"Interrupted", &interrupted}};
+    int found = boot != NULL;
+    for (size_t i = 0; found && i < sizeof names / sizeof *names; i++) {
+        *names[i].to = PyObject_GetAttrString(boot, names[i].name);
+        found = *names[i].to != NULL;
     }
-    PyObject *interrupted = boot != NULL ? PyObject_GetAttrString(boot, "Interrupted") : NULL;
     if (interrupted != NULL) {
         PyThreadState *thread = PyThreadState_Get();
         _Py_SetImmortal(interrupted);
@@ -122,7 +134,7 @@ EXPORT("boot") void guest_boot(void) {
         interrupt.exception = (uintptr_t)interrupted;
         interrupt.bit = _PY_ASYNC_EXCEPTION_BIT;
     }
-    if (load_function == NULL || run_function == NULL || one_function == NULL || interrupted == NULL) {
+    if (!found) {
         PyObject *type, *value, *trace;
         PyErr_Fetch(&type, &value, &trace);
         PyObject *text = value ? PyObject_Str(value) : NULL;
@@ -132,42 +144,149 @@ EXPORT("boot") void guest_boot(void) {
     }
 }
 
-/* Calls a function of boot.py with bytes and keeps its answer. boot.py lets no exception out. */
-static void call(PyObject *function, const char *at, uint32_t len) {
+EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) {
     Py_CLEAR(answer);
     PyObject *given = PyBytes_FromStringAndSize(at, len);
-    if (given != NULL) {
-        answer = PyObject_CallOneArg(function, given);
-        Py_DECREF(given);
-    }
+    answer = given ? PyObject_CallOneArg(load_function, given) : NULL;
+    Py_XDECREF(given);
     if (answer == NULL) {
-        PyErr_Clear();
         __builtin_trap();
     }
-}
-
-static uint64_t text_of(PyObject *bytes) {
-    return ((uint64_t)(uintptr_t)PyBytes_AS_STRING(bytes) << 32) | (uint64_t)PyBytes_GET_SIZE(bytes);
-}
-
-EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) {
-    call(load_function, at, len);
-    return PyBytes_CheckExact(answer) ? text_of(answer) : answer == Py_True;
-}
-
-EXPORT("run") uint64_t guest_run(const char *at, uint32_t len) {
-    call(run_function, at, len);
-    return text_of(answer);
-}
-
-/* Marks the length of an answer that is a result and nothing else (wasm-runtime/src/udf/interpreter.rs). */
-#define BARE (UINT64_C(1) << 31)
-
-/* One document of a UDF that takes no contexts: its result alone, or, as a tuple, what run would answer. */
-EXPORT("one") uint64_t guest_one(const char *at, uint32_t len) {
-    call(one_function, at, len);
-    if (PyTuple_CheckExact(answer) && PyTuple_GET_SIZE(answer) == 1) {
-        return text_of(PyTuple_GET_ITEM(answer, 0));
+    if (PyBytes_CheckExact(answer)) {
+        return ((uint64_t)(uintptr_t)PyBytes_AS_STRING(answer) << 32) | (uint64_t)PyBytes_GET_SIZE(answer);
     }
-    return text_of(answer) | BARE;
+    function = PyTuple_GET_ITEM(answer, 0);
+    parameters = PyTuple_GET_ITEM(answer, 1);
+    arity = (int)PyLong_AsLong(PyTuple_GET_ITEM(answer, 2));
+    return arity == 3;
+}
+
+/* The exception that is pending as JSON; NULL when the call was interrupted in the meantime. */
+static PyObject *failure(int *stopped) {
+    for (;;) {
+        PyObject *error = PyErr_GetRaisedException();
+        *stopped |= PyErr_GivenExceptionMatches(error, interrupted);
+        PyObject *text = PyObject_CallOneArg(failure_function, error);
+        Py_DECREF(error);
+        if (text != NULL && PyBytes_CheckExact(text)) {
+            return text;
+        }
+        if (text != NULL || !PyErr_ExceptionMatches(interrupted)) {
+            __builtin_trap();
+        }
+    }
+}
+
+/* A text of `len` bytes behind its length; `at` goes behind it. */
+static const uint8_t *text_at(const uint8_t **at, uint32_t *len) {
+    memcpy(len, *at, 4);
+    const uint8_t *text = *at + 4;
+    *at = text + *len;
+    return text;
+}
+
+static PyObject *decoded(const uint8_t *text, uint32_t len) {
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)text, len);
+    PyObject *object = bytes ? PyObject_CallOneArg(decode_function, bytes) : NULL;
+    Py_XDECREF(bytes);
+    return object;
+}
+
+/* Writes what the UDF makes of a document; -1 with an exception. `context` is NULL where it takes none. */
+static int answer_document(const uint8_t *text, uint32_t len, PyObject *context) {
+    PyObject *document = record_read(&record, text, len);
+    if (document == NULL && (document = decoded(text, len)) == NULL) {
+        return -1;
+    }
+    PyObject *arguments[] = {document, parameters, context};
+    PyObject *result = PyObject_Vectorcall(function, arguments, (size_t)arity, NULL);
+    int failed = result == NULL;
+    if (result == Py_None) {
+        answer_number(&answers, NOTHING);
+        answer_number(&answers, 0);
+    } else if (!failed) {
+        size_t at = result_start(&answers);
+        failed = record_write(&record, result, &answers);
+        result_end(&answers, at);
+    }
+    PyObject *error = failed ? PyErr_GetRaisedException() : NULL;
+    Py_XDECREF(result);
+    Py_DECREF(document);
+    record_clear(&record);
+    if (failed) {
+        PyErr_SetRaisedException(error);
+    }
+    return failed ? -1 : 0;
+}
+
+/* The same of a document with its context, which is written behind the result. */
+static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t **at) {
+    uint32_t size;
+    const uint8_t *given = text_at(at, &size);
+    PyObject *context = decoded(given, size);
+    int failed = context == NULL || answer_document(text, len, context);
+    PyObject *left = failed ? NULL : PyObject_CallOneArg(encode_function, context);
+    PyObject *error = left ? NULL : PyErr_GetRaisedException();
+    Py_XDECREF(context);
+    if (left == NULL) {
+        PyErr_SetRaisedException(error);
+        return -1;
+    }
+    answer_number(&answers, (uint32_t)PyBytes_GET_SIZE(left));
+    answer_put(&answers, PyBytes_AS_STRING(left), (size_t)PyBytes_GET_SIZE(left));
+    Py_DECREF(left);
+    return 0;
+}
+
+/* Where the UDF was interrupted, behind the results before that. */
+static void answer_stopped(PyObject *text) {
+    answer_patch(&answers, 4, STOPPED);
+    answer_number(&answers, (uint32_t)PyBytes_GET_SIZE(text));
+    answer_put(&answers, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
+}
+
+static void flush(void) {
+    PyObject *done = PyObject_CallNoArgs(flush_function);
+    Py_XDECREF(done);
+    /* Interrupted, when all is done. */
+    PyErr_Clear();
+}
+
+EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
+    const uint8_t *end = at + len;
+    uint32_t count = 0;
+    int stopped = 0;
+    answer_start(&answers);
+    answer_number(&answers, 0);
+    answer_number(&answers, 0);
+    while (at < end && !stopped) {
+        uint32_t size;
+        const uint8_t *text = text_at(&at, &size);
+        size_t start = answers.len;
+        if ((arity == 3 ? answer_with_context(text, size, &at) : answer_document(text, size, NULL)) == 0) {
+            count++;
+            continue;
+        }
+        if (answers.failed) {
+            __builtin_trap();
+        }
+        PyObject *error = failure(&stopped);
+        answers.len = start;
+        if (stopped) {
+            answer_stopped(error);
+        } else {
+            result_instead(&answers, start, FAILED, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error));
+            if (arity == 3) {
+                answer_number(&answers, 0);
+            }
+            count++;
+        }
+        Py_DECREF(error);
+    }
+    flush();
+    answer_patch(&answers, 0, count);
+    if (answers.failed) {
+        __builtin_trap();
+    }
+    return ((uint64_t)(uintptr_t)answers.bytes << 32) | (uint64_t)answers.len;
 }

@@ -19,9 +19,8 @@ Serve = Callable[..., tuple[ProxyProcess, Http]]
 
 TAMPERING = [
     "import _headrace_boot as b\nb.encode = lambda v: {answer}",
-    "import _headrace_boot as b\nb.run.__code__ = (lambda given: {answer}).__code__\n"
-    "b.one.__code__ = (lambda given: ({answer},)).__code__",
-    "import _headrace_boot as b\nb.one.__code__ = (lambda given: {answer}).__code__",
+    "import _headrace_boot as b\nb.failure.__code__ = (lambda error: {answer}).__code__\nb.flush.__code__ = b.failure.__code__",
+    "import _headrace_boot as b\nb.load.__code__ = (lambda given: {answer}).__code__\nraise ValueError",
 ]
 ANSWERS = [
     'b\'[["a"\\n{"delete":{"_index":"x"}}\\n],{},null]\'',
@@ -37,9 +36,6 @@ ANSWERS = [
     'b\'[[null],{"99":{"type":"x"}},[1]]\'',
     'b\'[[{"a":1}],{},["\\n"]]\'',
 ]
-VALID = "b'[[{\"tampered\":1}],{},null]'"
-"""The guest that answers this has been tampered with, and the host cannot know."""
-ANSWERS.append(VALID)
 PYTHON = [
     "while True: pass",
     "x = [0] * 10 ** 9",
@@ -166,7 +162,7 @@ async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name:
 
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_no_answer_of_a_tampered_guest_gets_into_a_bulk(through: Http, direct: Http, name: str, answer: str):
-    code = TAMPERING[1].format(answer=answer) + "\ndef process(doc):\n    return doc\n"
+    code = TAMPERING[1].format(answer=answer) + "\ndef process(doc):\n    raise ValueError(doc)\n"
     made = await through.put(f"/_udf/{name}", {"language": "python", "source": code})
     assert made.status == 201, made.body
     await through.pipeline(name, "document", wasm("w", name))
@@ -175,9 +171,7 @@ async def test_no_answer_of_a_tampered_guest_gets_into_a_bulk(through: Http, dir
     bulk = await through.bulk({"index": {"_index": name, "_id": "1"}}, {"n": 1})
     assert len(bulk.json["items"]) == 1
     item = bulk.json["items"][0]["index"]
-    if answer == VALID:
-        assert (await direct.get(f"/{name}/_doc/1")).json["_source"] == {"tampered": 1}
-    assert item["status"] in (200, 201, 400), item
+    assert item["status"] == 400, item
     assert (await direct.get(f"/{name}/_doc/victim")).json["_source"] == {"kept": True}
 
 

@@ -5,6 +5,7 @@ use crate::document::response::flat;
 use crate::document::{Doc, Meta, OutputBuffer, text_of};
 use crate::engine::clock::now_ns;
 use crate::error::Fault;
+use crate::json::DocView;
 use crate::pipeline::apply::StageWriter;
 use crate::pipeline::fused::replace_expanded;
 use crate::stats::StageRun;
@@ -48,7 +49,7 @@ pub(crate) fn in_chunks(
             let mut result = || results.next().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")));
             let effect = match shown.as_mut().and_then(Iterator::next) {
                 Some(text) => text.and_then(|shown| {
-                    let effect = effect_of(contract, result()?, &shown, &mut doc.meta)?;
+                    let effect = effect_of(contract, result()?, shown.as_slice().into(), &mut doc.meta)?;
                     match contract.flat {
                         true => flat::carried(text_of(body, &doc.text), &shown, effect),
                         false => Ok(effect),
@@ -61,7 +62,9 @@ pub(crate) fn in_chunks(
                         continue;
                     }
                     given => {
-                        given.and_then(|given| effect_of(contract, given, text_of(body, &doc.text), &mut doc.meta))
+                        let text = text_of(body, &doc.text);
+                        let view = doc.index.as_ref().map_or(text.into(), |index| DocView::indexed(text, index));
+                        given.and_then(|given| effect_of(contract, given, view, &mut doc.meta))
                     }
                 },
             };
@@ -112,8 +115,8 @@ fn shown_texts(
 ///
 /// # Errors
 /// As [`Contract::apply`].
-fn effect_of(contract: &Contract, given: UdfResult, text: &[u8], meta: &mut Meta) -> Result<Effect, Fault> {
-    let effect = contract.apply(text.into(), given.output, None)?;
+fn effect_of(contract: &Contract, given: UdfResult, doc: DocView<'_>, meta: &mut Meta) -> Result<Effect, Fault> {
+    let effect = contract.apply(doc, given.output, None)?;
     if let Some(ctx) = given.ctx {
         meta.replace_ctx(ctx);
     }

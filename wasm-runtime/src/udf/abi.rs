@@ -45,12 +45,9 @@ pub(crate) enum Entry {
         buffer: Option<(i32, i32)>,
     },
     Interpreter {
-        language: Language,
         alloc: TypedFunction<i32, i32>,
         dealloc: TypedFunction<(i32, i32), ()>,
         run: TypedFunction<(i32, i32), i64>,
-        /// The same for one document, where the UDF asks for no context.
-        run_single: TypedFunction<(i32, i32), i64>,
     },
     I32(TypedFunction<i64, i32>),
     I64(TypedFunction<i64, i64>),
@@ -80,12 +77,10 @@ pub(crate) fn bind_entry(store: &Store, instance: &Instance, abi: Abi, entry: &s
             dealloc: exports.get_typed_function(store, "dealloc").ok(),
             buffer: None,
         },
-        Abi::Interpreter(language) => Entry::Interpreter {
-            language,
+        Abi::Interpreter(_) => Entry::Interpreter {
             alloc: exports.get_typed_function(store, "alloc").map_err(fail)?,
             dealloc: exports.get_typed_function(store, "dealloc").map_err(fail)?,
             run: exports.get_typed_function(store, entry).map_err(fail)?,
-            run_single: exports.get_typed_function(store, "one").map_err(fail)?,
         },
         Abi::Field(NumberType::I32) => Entry::I32(exports.get_typed_function(store, entry).map_err(fail)?),
         Abi::Field(NumberType::I64) => Entry::I64(exports.get_typed_function(store, entry).map_err(fail)?),

@@ -1,27 +1,21 @@
 //! UDFs in Python and JavaScript: the calls of our guests (guests/), whole batches of documents at a time.
 //!
-//! Documents go in as one JSON array of their raw texts and come back as one JSON array of results, so that the host parses
-//! neither; an exception is the error of its own document.
+//! Documents go in as their raw texts; results come back as what differs from them ([`answers`]). An exception is the error of
+//! its own document.
 
 use std::sync::Arc;
 
 use crate::document::Meta;
 use crate::engine::clock::{Deadline, now_ns};
 use crate::engine::interrupt::Interrupt;
-use crate::engine::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS, Limits};
+use crate::engine::limits::{INTERPRETER_BOOT_FUEL, LOAD_NS};
 use crate::engine::watchdog::{Ended, Guard};
 use crate::error::Fault;
-use crate::json;
-use crate::json::validate;
-use crate::udf::abi::{Entry, Language};
-use crate::udf::batch_abi::Answered;
-use crate::udf::exact_numbers;
-use crate::udf::host::MAX_CTX;
-use crate::udf::invoke::UdfResult;
-use crate::udf::sandbox::{Answer, Failure, Sandbox};
+use crate::udf::abi::{Entry, unpack_answer};
+use crate::udf::answers;
+use crate::udf::batch_abi::{Answered, PREFIX};
+use crate::udf::sandbox::{Failure, Sandbox};
 
-/// Bit of an answer's length that says that the answer is a result and nothing else.
-const BARE: u32 = 1 << 31;
 /// The longest input, in bytes, for which the guest keeps a buffer.
 const KEPT_BUFFER: i32 = 64 << 10;
 
@@ -84,7 +78,7 @@ impl Sandbox {
         guard.start();
         let loaded = self.ask(&load, config).and_then(|answer| match answer {
             0 | 1 => Ok(answer == 1),
-            text => Err(exception(&self.answer(text)?.0).into()),
+            text => Err(answers::exception(self.answer(text)?).into()),
         });
         guard.end();
         drop(guard);
@@ -102,24 +96,12 @@ impl Sandbox {
     }
 
     pub(crate) fn run_documents(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str) -> Result<Answered, Failure> {
-        let Entry::Interpreter { run, run_single, language, .. } = &self.entry else {
+        let Entry::Interpreter { run, .. } = &self.entry else {
             return Err(Fault::trap("not a UDF of an interpreter").into());
         };
-        let (run, run_single, language) = (run.clone(), run_single.clone(), *language);
-        let tamed: Vec<_> =
-            docs.iter().map(|(text, _)| exact_numbers::tamed(text, language == Language::JavaScript)).collect();
-        let shown: Vec<(&[u8], &Meta)> =
-            docs.iter().zip(&tamed).map(|((text, meta), tamed)| (tamed.as_deref().unwrap_or(text), *meta)).collect();
-        let answer = match shown.as_slice() {
-            [(text, _)] if !self.takes_context => self.ask(&run_single, text)?,
-            _ => self.ask(&run, &payload(&shown, self.takes_context.then_some(pipeline)))?,
-        };
-        let (answer, bare) = self.answer(answer)?;
-        if let (true, [(text, _)]) = (bare, docs) {
-            let result = given(&answer, text, language, &self.limits);
-            return Ok(Answered { results: vec![result], interrupted: None, spent: false });
-        }
-        results(&answer, docs, language, &self.limits).map_err(Failure::Answer)
+        let (run, takes_context) = (run.clone(), self.takes_context);
+        let answer = self.ask(&run, &payload(docs, takes_context.then_some(pipeline)))?;
+        answers::read(self.answer(answer)?, docs, takes_context, &self.limits).map_err(Failure::Answer)
     }
 
     /// Gives `bytes` to a function of the guest; its answer in its words.
@@ -134,10 +116,10 @@ impl Sandbox {
         Ok(answer)
     }
 
-    /// The text that an answer says the place of, and whether it is a bare result.
-    fn answer(&self, answer: u64) -> Result<(Vec<u8>, bool), Fault> {
-        let (ptr, len) = ((answer >> 32) as usize, answer as u32);
-        Ok((self.slice(ptr, (len & !BARE) as usize)?.to_vec(), len & BARE != 0))
+    /// The bytes that an answer says the place of.
+    fn answer(&self, answer: u64) -> Result<&[u8], Fault> {
+        let (ptr, len) = unpack_answer(answer);
+        self.slice(ptr, len)
     }
 
     /// A buffer in the guest that is kept from call to call, for small inputs.
@@ -172,94 +154,20 @@ impl Sandbox {
     }
 }
 
-/// `[[documents], [contexts]]`, or `null` in place of the contexts; `pipeline`: what they say of themselves.
+/// The documents, each behind its length and with its context after it where that is asked for; `pipeline`: what they say of
+/// themselves.
 fn payload(docs: &[(&[u8], &Meta)], pipeline: Option<&str>) -> Vec<u8> {
-    let size: usize = docs.iter().map(|(text, _)| text.len() + 64).sum();
+    let size: usize = docs.iter().map(|(text, _)| text.len() + PREFIX).sum();
     let mut out = Vec::with_capacity(size);
-    out.extend_from_slice(b"[[");
-    for (n, (text, _)) in docs.iter().enumerate() {
-        if n > 0 {
-            out.push(b',');
-        }
+    let mut append = |text: &[u8]| {
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
         out.extend_from_slice(text);
-    }
-    let Some(pipeline) = pipeline else {
-        out.extend_from_slice(b"],null]");
-        return out;
     };
-    out.extend_from_slice(b"],[");
-    for (n, (_, meta)) in docs.iter().enumerate() {
-        if n > 0 {
-            out.push(b',');
+    for (text, meta) in docs {
+        append(text);
+        if let Some(pipeline) = pipeline {
+            append(&meta.full_ctx(pipeline));
         }
-        out.extend_from_slice(&meta.full_ctx(pipeline));
     }
-    out.extend_from_slice(b"]]");
     out
-}
-
-/// The parts of the guest's answer, `[[results], {position: error}, [contexts] or null]`, and where it was interrupted.
-fn results(answer: &[u8], docs: &[(&[u8], &Meta)], language: Language, limits: &Limits) -> Result<Answered, Fault> {
-    let count = docs.len();
-    let parts = json::elements(answer, json::skip_ws(answer, 0));
-    let broken = || Fault::result("the guest's answer is not what it should be");
-    let [values, errors, contexts, interrupted @ ..] = parts.as_slice() else { return Err(broken()) };
-    let values = json::elements(answer, values.start);
-    let contexts = json::elements(answer, contexts.start);
-    let fits = if interrupted.is_empty() { values.len() == count } else { values.len() < count };
-    if !fits || interrupted.len() > 1 {
-        return Err(broken());
-    }
-    let mut out: Vec<Result<UdfResult, Fault>> = Vec::with_capacity(count);
-    for (n, value) in values.into_iter().enumerate() {
-        let ctx = contexts.get(n).map(|r| &answer[r.clone()]);
-        let ctx = ctx.filter(|c| *c != b"null").map(<[u8]>::to_vec);
-        if ctx.as_ref().is_some_and(|ctx| ctx.len() > MAX_CTX || validate::check_object(ctx).is_err()) {
-            out.push(Err(Fault::result(format!("the context is over {MAX_CTX} bytes, or no JSON object"))));
-            continue;
-        }
-        out.push(given(&answer[value], docs[n].0, language, limits).map(|given| UdfResult { ctx, ..given }));
-    }
-    for entry in json::Entries::new(answer, errors.start).into_iter().flatten() {
-        let at = json::unescape(&answer[entry.key]).and_then(|key| key.parse::<usize>().ok());
-        if let Some(location) = at.and_then(|at| out.get_mut(at)) {
-            *location = Err(exception(&answer[entry.value]));
-        }
-    }
-    let stopped = interrupted.first().map(|at| &answer[at.clone()]);
-    let spent = stopped.and_then(|at| Some(&at[json::get(at, json::skip_ws(at, 0), "spent")?.value] == b"true"));
-    Ok(Answered { results: out, interrupted: stopped.map(location), spent: spent.unwrap_or(false) })
-}
-
-/// The result for `document` in the guest's words.
-fn given(raw: &[u8], document: &[u8], language: Language, limits: &Limits) -> Result<UdfResult, Fault> {
-    limits.check_output(raw.len())?;
-    // Python has whole numbers of any length, and writes its floats in its own way.
-    let all = language == Language::JavaScript;
-    let text = (raw != b"null").then(|| exact_numbers::restore_numbers(document, raw.to_vec(), all));
-    Ok(UdfResult { output: Answer::Json(text), ctx: None })
-}
-
-/// ` (line 3, column 5)`, as far as `error` says it.
-fn location(error: &[u8]) -> String {
-    let start = json::skip_ws(error, 0);
-    let number = |name: &str| {
-        json::get(error, start, name).and_then(|e| std::str::from_utf8(&error[e.value]).ok()?.parse::<u32>().ok())
-    };
-    match (number("line"), number("column")) {
-        (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
-        (Some(line), None) => format!(" (line {line})"),
-        _ => String::new(),
-    }
-}
-
-/// An exception of the UDF, as `{"type", "reason", "line", "column"}`.
-fn exception(error: &[u8]) -> Fault {
-    let start = json::skip_ws(error, 0);
-    let text =
-        |name: &str| json::get(error, start, name).and_then(|e| json::string(&error[e.value])).unwrap_or_default();
-    let kind = text("type");
-    let reason = format!("{kind}: {}{}", text("reason"), location(error));
-    let memory = kind == "MemoryError" || (kind == "InternalError" && text("reason").starts_with("out of memory"));
-    if memory { Fault::memory(reason) } else { Fault::new(400, "udf_exception", reason) }
 }

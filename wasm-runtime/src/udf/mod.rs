@@ -6,15 +6,15 @@
 //!
 //! `invoke` takes a sandbox from the pool, runs it under a watch, and decides whether the sandbox or the document is to blame for a
 //! failure. `batch_abi` and `interpreter` are calls over many documents. `host` has the functions that a guest may call: fields,
-//! parameters, context, log, and a WASI that grants nothing. `result_contract` turns an answer into an effect; `exact_numbers`
-//! restores numbers that JavaScript cannot hold. `breaker` spares a UDF that fails again and again.
+//! parameters, context, log, and a WASI that grants nothing. `result_contract` turns an answer into an effect; `answers`
+//! reads what interpreters answer. `breaker` spares a UDF that fails again and again.
 //!
 //! Limits are enforced by the `engine`: fuel, wall clock, memory, stack, and sizes of answers and logs.
 
 pub(crate) mod abi;
+mod answers;
 pub(crate) mod batch_abi;
 pub(crate) mod breaker;
-pub(crate) mod exact_numbers;
 pub(crate) mod host;
 pub(crate) mod interpreter;
 pub(crate) mod invoke;

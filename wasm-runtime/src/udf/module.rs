@@ -181,7 +181,7 @@ fn find_abi(module: &wasmer::Module, entry: Option<String>) -> Result<(Abi, Stri
         _ => None,
     };
     let bytes_in = FunctionType::new([Type::I32, Type::I32], [Type::I64]);
-    if function("boot").is_some() && ["load", "run", "one"].iter().all(|f| function(f).as_ref() == Some(&bytes_in)) {
+    if function("boot").is_some() && ["load", "run"].iter().all(|f| function(f).as_ref() == Some(&bytes_in)) {
         let language = if function("javascript").is_some() { Language::JavaScript } else { Language::Python };
         return Ok((Abi::Interpreter(language), "run".to_owned()));
     }

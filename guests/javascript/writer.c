@@ -1,0 +1,330 @@
+/* JavaScript's values into JSON text: what `JSON.stringify` writes of them, but where a value is the one that was read, or a
+ * number equal to it, its place. */
+#include "record.h"
+
+#include <stdio.h>
+
+/* Levels of nesting that are written here. */
+#define DEPTH 200
+
+typedef struct {
+    JSContext *context;
+    const Record *record;
+    Answer *to;
+    /* Members of objects that may still be compared with keys out of their order. */
+    size_t budget;
+    /* Of the value in work, for `toJSON`: its key, or its place in a list. */
+    JSAtom key;
+    int64_t index;
+    /* The objects and lists in work, outermost first: none may stand in itself. */
+    JSValueConst path[DEPTH];
+    int depth;
+} Writer;
+
+static JSClassID object_class, list_class;
+static JSAtom to_json;
+
+static int write_value(Writer *w, JSValueConst value, const Node *was);
+
+void record_boot(JSContext *context) {
+    JSValue object = JS_NewObject(context), list = JS_NewArray(context);
+    object_class = JS_GetClassID(object);
+    list_class = JS_GetClassID(list);
+    to_json = JS_NewAtom(context, "toJSON");
+    JS_FreeValue(context, object);
+    JS_FreeValue(context, list);
+}
+
+/* Text of the interpreter for what is rare; 0 for what no JSON can show. */
+static int write_by_interpreter(Writer *w, JSValueConst value) {
+    JSValue json = JS_JSONStringify(w->context, value, JS_UNDEFINED, JS_UNDEFINED);
+    if (JS_IsUndefined(json)) {
+        return 0;
+    }
+    size_t len;
+    const char *text = JS_IsException(json) ? NULL : JS_ToCStringLen(w->context, &len, json);
+    JS_FreeValue(w->context, json);
+    if (text == NULL) {
+        return -1;
+    }
+    answer_put(w->to, text, len);
+    JS_FreeCString(w->context, text);
+    return 1;
+}
+
+static void write_escape(Answer *to, uint32_t unit) {
+    static const char hex[] = "0123456789abcdef", letters[] = "btn?fr";
+    char text[6] = {'\\', 'u', hex[unit >> 12], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
+    if (unit == '"' || unit == '\\') {
+        text[1] = (char)unit;
+    } else if (unit >= 8 && unit <= 13 && unit != 11) {
+        text[1] = letters[unit - 8];
+    }
+    answer_put(to, text, text[1] == 'u' ? 6 : 2);
+}
+
+/* UTF-8 of a string as JSON: half a pair of surrogates, which UTF-8 has not, stands there as three bytes. */
+static void write_text(Answer *to, const uint8_t *at, size_t len) {
+    const uint8_t *end = at + len, *from = at;
+    answer_byte(to, '"');
+    for (; at < end; at++) {
+        int half = *at == 0xed && end - at > 2 && at[1] >= 0xa0;
+        if (*at >= 0x20 && *at != '"' && *at != '\\' && !half) {
+            continue;
+        }
+        answer_put(to, from, (size_t)(at - from));
+        write_escape(to, half ? 0xd000u | (at[1] & 63u) << 6 | (at[2] & 63u) : *at);
+        at += half ? 2 : 0;
+        from = at + 1;
+    }
+    answer_put(to, from, (size_t)(end - from));
+    answer_byte(to, '"');
+}
+
+static int write_string(Writer *w, JSValueConst value) {
+    size_t len;
+    const char *text = JS_ToCStringLen(w->context, &len, value);
+    if (text == NULL) {
+        return -1;
+    }
+    write_text(w->to, (const uint8_t *)text, len);
+    JS_FreeCString(w->context, text);
+    return 1;
+}
+
+static int write_key(Writer *w, JSAtom key) {
+    size_t len;
+    const char *text = JS_AtomToCStringLen(w->context, &len, key);
+    if (text == NULL) {
+        return -1;
+    }
+    write_text(w->to, (const uint8_t *)text, len);
+    answer_byte(w->to, ':');
+    JS_FreeCString(w->context, text);
+    return 1;
+}
+
+static double double_of(JSValueConst value) {
+    return JS_VALUE_GET_TAG(value) == JS_TAG_INT ? JS_VALUE_GET_INT(value) : JS_VALUE_GET_FLOAT64(value);
+}
+
+static int write_number(Writer *w, JSValueConst value, const Node *was) {
+    if (was && JS_IsNumber(was->value) && double_of(was->value) == double_of(value)) {
+        piece_copy(w->to, was->from, was->to);
+        return 1;
+    }
+    return write_by_interpreter(w, value);
+}
+
+/* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
+static const Node *member_of(Writer *w, const Node *was, const Node *next, JSAtom key) {
+    const Node *nodes = w->record->nodes, *end = nodes + was->after;
+    if (next < end && next->key == key) {
+        return next;
+    }
+    const Node *stop = next;
+    for (int round = 0; round < 2; round++) {
+        for (; next < end && (round == 0 || next < stop) && w->budget > 0; next = nodes + next->after, w->budget--) {
+            if (next->key == key) {
+                return next;
+            }
+        }
+        next = was + 1;
+    }
+    return NULL;
+}
+
+/* Whether a part whose node is `next` stands in the text right behind the last one written. */
+static int follows(const Writer *w, const Node *was, const Node *last, const Node *next, int first) {
+    return next && (last ? w->record->nodes + last->after == next : first && next == was + 1);
+}
+
+/* The text between two parts: as it stands between them, or a comma; before the first one the bracket. */
+static void separate(Writer *w, const Node *was, const Node *last, const Node *next, int first, char bracket) {
+    if (was && follows(w, was, last, next, first)) {
+        piece_copy(w->to, last ? last->to : was->from, next->key_at);
+    } else {
+        answer_byte(w->to, first ? bracket : ',');
+    }
+}
+
+/* The text behind the last part, with the closing bracket. */
+static void close_parts(Writer *w, const Node *was, const Node *last, int none, const char *brackets) {
+    const Node *end = was ? w->record->nodes + was->after : NULL;
+    if (was && none && was + 1 == end) {
+        piece_copy(w->to, was->from, was->to);
+    } else if (last && w->record->nodes + last->after == end) {
+        piece_copy(w->to, last->to, was->to);
+    } else {
+        answer_put(w->to, none ? brackets : brackets + 1, none ? 2 : 1);
+    }
+}
+
+/* What stands there is no text: forget it. */
+static void take_back(Answer *to, const Answer *before) {
+    to->len = before->len;
+    to->piece = before->piece;
+    to->from = before->from;
+    to->to = before->to;
+}
+
+/* A member, its key and what is before it; 0 if it is left out. */
+static int write_member(Writer *w, JSValueConst item, JSAtom key, const Node *was, const Node *last, const Node *node, int first) {
+    Answer *to = w->to;
+    const Answer before = *to;
+    separate(w, was, last, node, first, '{');
+    if (node) {
+        piece_copy(to, node->key_at, node->from);
+    } else if (write_key(w, key) < 0) {
+        return -1;
+    }
+    w->key = key;
+    int written = write_value(w, item, node);
+    if (written == 0) {
+        take_back(to, &before);
+    }
+    return written;
+}
+
+static int write_object(Writer *w, JSValueConst value, const Node *was) {
+    JSPropertyEnum *names;
+    uint32_t count;
+    if (JS_GetOwnPropertyNames(w->context, &names, &count, value, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0) {
+        return -1;
+    }
+    const Node *next = was ? was + 1 : NULL, *last = NULL;
+    int first = 1, written = 1;
+    for (uint32_t i = 0; i < count && written >= 0; i++) {
+        JSAtom key = names[i].atom;
+        const Node *node = was ? member_of(w, was, next, key) : NULL;
+        JSValue item = JS_GetProperty(w->context, value, key);
+        written = JS_IsException(item) ? -1 : write_member(w, item, key, was, last, node, first);
+        JS_FreeValue(w->context, item);
+        next = node ? w->record->nodes + node->after : next;
+        if (written > 0) {
+            last = node;
+            first = 0;
+        }
+    }
+    JS_FreePropertyEnum(w->context, names, count);
+    if (written >= 0) {
+        close_parts(w, was, last, first, "{}");
+    }
+    return written < 0 ? -1 : 1;
+}
+
+/* A list, beside the one that stood in its place if there was one. `each`: what stood in the place of each. */
+static int write_list(Writer *w, JSValueConst value, const Node *was, const Node *each) {
+    const Node *nodes = w->record->nodes, *next = was ? was + 1 : NULL, *last = NULL;
+    int64_t count;
+    if (JS_GetLength(w->context, value, &count) < 0) {
+        return -1;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const Node *node = was && next < nodes + was->after ? next : NULL;
+        separate(w, was, last, node, i == 0, '[');
+        JSValue item = JS_GetPropertyInt64(w->context, value, i);
+        w->key = JS_ATOM_NULL;
+        w->index = i;
+        int written = JS_IsException(item) ? -1 : write_value(w, item, node ? node : each);
+        JS_FreeValue(w->context, item);
+        if (written < 0 || w->to->failed) {
+            return -1;
+        }
+        if (written == 0) {
+            answer_put(w->to, "null", 4);
+        }
+        last = node;
+        next = node ? nodes + node->after : next;
+    }
+    close_parts(w, was, last, count == 0, "[]");
+    return 1;
+}
+
+static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
+
+static int write_container(Writer *w, JSValueConst value, const Node *was) {
+    JSClassID class = JS_GetClassID(value);
+    int object = class == object_class, stands_in_itself = 0;
+    for (int i = 0; i < w->depth; i++) {
+        stands_in_itself |= JS_VALUE_GET_PTR(w->path[i]) == JS_VALUE_GET_PTR(value);
+    }
+    if (stands_in_itself || w->depth == DEPTH || !(object || class == list_class)) {
+        /* Of an object in itself it throws. */
+        return write_by_interpreter(w, value);
+    }
+    w->path[w->depth++] = value;
+    int paired = was && is_class(was->value, class) && !was->twice;
+    int written = object ? write_object(w, value, paired ? was : NULL) : write_list(w, value, paired ? was : NULL, NULL);
+    w->depth--;
+    return written;
+}
+
+/* What `toJSON` makes of an object: `value` itself where there is none. To be freed. */
+static JSValue shown(Writer *w, JSValueConst value) {
+    JSValue method = JS_GetProperty(w->context, value, to_json);
+    if (!JS_IsFunction(w->context, method)) {
+        int failed = JS_IsException(method);
+        JS_FreeValue(w->context, method);
+        return failed ? JS_EXCEPTION : JS_DupValue(w->context, value);
+    }
+    char index[24] = "";
+    if (w->index >= 0) {
+        snprintf(index, sizeof index, "%lld", (long long)w->index);
+    }
+    JSValue name = w->key ? JS_AtomToString(w->context, w->key) : JS_NewString(w->context, index);
+    JSValue found = JS_Call(w->context, method, value, 1, (JSValueConst *)&name);
+    JS_FreeValue(w->context, name);
+    JS_FreeValue(w->context, method);
+    return found;
+}
+
+static int write_scalar(Writer *w, JSValueConst value, const Node *was) {
+    int tag = JS_VALUE_GET_NORM_TAG(value);
+    if (tag == JS_TAG_INT || tag == JS_TAG_FLOAT64) {
+        return write_number(w, value, was);
+    }
+    if (was && JS_VALUE_GET_NORM_TAG(was->value) == tag &&
+        (tag == JS_TAG_STRING ? JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value)
+                              : (tag == JS_TAG_BOOL || tag == JS_TAG_NULL) &&
+                                    JS_VALUE_GET_INT(was->value) == JS_VALUE_GET_INT(value))) {
+        piece_copy(w->to, was->from, was->to);
+        return 1;
+    }
+    if (JS_IsString(value)) {
+        return write_string(w, value);
+    }
+    return write_by_interpreter(w, value);
+}
+
+/* `was`: what stood in its place. */
+static int write_value(Writer *w, JSValueConst value, const Node *was) {
+    if (!JS_IsObject(value)) {
+        return write_scalar(w, value, was);
+    }
+    JSValue found = shown(w, value);
+    int written = JS_IsException(found)  ? -1
+                  : !JS_IsObject(found)  ? write_scalar(w, found, was)
+                  : JS_IsFunction(w->context, found) ? 0
+                                         : write_container(w, found, was);
+    JS_FreeValue(w->context, found);
+    return written;
+}
+
+int record_write(JSContext *context, const Record *record, JSValueConst result, Answer *to) {
+    Writer w = {.context = context, .record = record, .to = to, .index = -1, .budget = 10000 + 64 * record->count};
+    const Node *was = record->count ? record->nodes : NULL;
+    int written;
+    if (was && is_class(was->value, object_class) && is_class(result, list_class)) {
+        /* One document that became several: each beside the one that there was. */
+        w.path[w.depth++] = result;
+        written = write_list(&w, result, NULL, was);
+    } else {
+        written = write_value(&w, result, was);
+    }
+    if (written >= 0 && to->failed) {
+        JS_ThrowOutOfMemory(context);
+        written = -1;
+    }
+    return written;
+}

@@ -1,0 +1,378 @@
+/* JSON text into Python's objects: what `json.loads` gives, and the record of it. */
+#include "record.h"
+
+#include <internal/pycore_dict.h>
+#include <internal/pycore_unicodeobject.h>
+
+#include "lex.h"
+
+/* Nodes that a record keeps memory for. */
+#define KEPT_NODES (1u << 14)
+
+/* Members of objects in work: keys and values, innermost last. */
+static PyObject **stack;
+static size_t stack_len, stack_room;
+/* Room for the characters of a string. */
+static uint32_t *chars;
+static size_t chars_room;
+
+/* Keys seen lately, by their bytes: strings with their hash, interned as those of the UDF's code are. */
+#define KEYS 2048
+#define LONGEST_KEY 48
+static struct {
+    PyObject *key;
+    uint32_t hash, len;
+} keys[KEYS];
+
+typedef struct {
+    Record *record;
+    const uint8_t *text, *at, *end;
+} Reader;
+
+static int value(Reader *r);
+
+static inline Node *new_node(Reader *r) {
+    Record *record = r->record;
+    if (record->count == record->room) {
+        size_t room = record->room ? record->room * 2 : 256;
+        Node *grown = realloc(record->nodes, room * sizeof(Node));
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        record->nodes = grown;
+        record->room = room;
+    }
+    Node *node = &record->nodes[record->count++];
+    node->key = node->value = NULL;
+    node->key_at = node->from = (uint32_t)(r->at - r->text);
+    node->flags = SCALAR;
+    return node;
+}
+
+static inline int push(PyObject *object) {
+    if (stack_len == stack_room) {
+        size_t room = stack_room ? stack_room * 2 : 256;
+        PyObject **grown = realloc(stack, room * sizeof *stack);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        stack = grown;
+        stack_room = room;
+    }
+    stack[stack_len++] = object;
+    return 0;
+}
+
+/* A string with escapes or characters beyond ASCII. */
+static PyObject *wide_string(const uint8_t *at, const uint8_t *end) {
+    size_t len = (size_t)(end - at);
+    if (len > chars_room) {
+        uint32_t *grown = realloc(chars, len * 2 * sizeof *chars);
+        if (grown == NULL) {
+            return PyErr_NoMemory();
+        }
+        chars = grown;
+        chars_room = len * 2;
+    }
+    uint32_t bits = 0;
+    int64_t count = string_chars(at, end, chars, &bits);
+    if (count < 0) {
+        return NULL;
+    }
+    if (count <= 1) {
+        return PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, chars, count);
+    }
+    Py_UCS4 most = bits < 0x80 ? 0x7f : bits < 0x100 ? 0xff : bits < 0x10000 ? 0xffff : 0x10ffff;
+    PyObject *made = PyUnicode_New(count, most);
+    if (made == NULL) {
+        return NULL;
+    }
+    if (bits < 0x100) {
+        uint8_t *to = PyUnicode_1BYTE_DATA(made);
+        for (int64_t i = 0; i < count; i++) {
+            to[i] = (uint8_t)chars[i];
+        }
+    } else if (bits < 0x10000) {
+        uint16_t *to = PyUnicode_2BYTE_DATA(made);
+        for (int64_t i = 0; i < count; i++) {
+            to[i] = (uint16_t)chars[i];
+        }
+    } else {
+        memcpy(PyUnicode_4BYTE_DATA(made), chars, (size_t)count * 4);
+    }
+    return made;
+}
+
+static inline PyObject *ascii_string(const uint8_t *from, size_t len) {
+    if (len < 2) {
+        return _PyUnicode_FromASCII((const char *)from, (Py_ssize_t)len);
+    }
+    PyObject *made = PyUnicode_New((Py_ssize_t)len, 0x7f);
+    if (made != NULL) {
+        uint8_t *to = PyUnicode_1BYTE_DATA(made);
+        uint64_t v;
+        size_t n = 0;
+        /* A call of memcpy leaves the sandbox. */
+        for (; len <= 64 && n + 8 <= len; n += 8) {
+            memcpy(&v, from + n, 8);
+            memcpy(to + n, &v, 8);
+        }
+        if (len > 64) {
+            memcpy(to, from, len);
+        } else {
+            for (; n < len; n++) {
+                to[n] = from[n];
+            }
+        }
+    }
+    return made;
+}
+
+/* A string whose opening quote `at` is behind. */
+static PyObject *text_value(Reader *r) {
+    const uint8_t *from = r->at;
+    int seen = 0;
+    const uint8_t *close = string_end(from, r->end, &seen);
+    if (close == NULL) {
+        return NULL;
+    }
+    r->at = close + 1;
+    if (seen) {
+        return wide_string(from, close);
+    }
+    return ascii_string(from, (size_t)(close - from));
+}
+
+static PyObject *new_key(PyObject *made, uint32_t slot, uint32_t hash, uint32_t len) {
+    if (made == NULL) {
+        return NULL;
+    }
+    _PyUnicode_InternMortal(PyInterpreterState_Get(), &made);
+    if (PyObject_Hash(made) == -1) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    Py_XSETREF(keys[slot].key, Py_NewRef(made));
+    keys[slot].hash = hash;
+    keys[slot].len = len;
+    return made;
+}
+
+/* The key whose opening quote `at` is behind. */
+static PyObject *key(Reader *r) {
+    const uint8_t *from = r->at;
+    int seen = 0;
+    const uint8_t *close = string_end(from, r->end, &seen);
+    if (close == NULL) {
+        return NULL;
+    }
+    r->at = close + 1;
+    size_t len = (size_t)(close - from);
+    if (seen || len > LONGEST_KEY || len == 0) {
+        return seen ? wide_string(from, close) : _PyUnicode_FromASCII((const char *)from, close - from);
+    }
+    uint32_t hash = key_hash(from, close), slot = hash % KEYS;
+    PyObject *found = keys[slot].key;
+    if (found != NULL && keys[slot].hash == hash && keys[slot].len == len && same_bytes(PyUnicode_1BYTE_DATA(found), from, len)) {
+        return Py_NewRef(found);
+    }
+    return new_key(_PyUnicode_FromASCII((const char *)from, close - from), slot, hash, (uint32_t)len);
+}
+
+/* A number that is too long or too large for the quick way. A float beyond a double is the largest there is. */
+static PyObject *long_number(const uint8_t *from, const uint8_t *end, int kind) {
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)from, end - from);
+    PyObject *found = bytes ? PyObject_CallOneArg(decode_function, bytes) : NULL;
+    Py_XDECREF(bytes);
+    if (found == NULL && kind == LONG_REAL && bytes != NULL && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        found = PyFloat_FromDouble(*from == '-' ? -DBL_MAX : DBL_MAX);
+    }
+    return found;
+}
+
+static PyObject *number_object(Reader *r) {
+    const uint8_t *from = r->at;
+    Number found;
+    int kind = number(&r->at, r->end, &found);
+    switch (kind) {
+    case WHOLE:
+        return PyLong_FromLongLong(found.whole);
+    case REAL:
+        return PyFloat_FromDouble(found.real);
+    case NO_NUMBER:
+        return NULL;
+    default:
+        return long_number(from, r->at, kind);
+    }
+}
+
+static PyObject *word(Reader *r, const char *text, size_t len, PyObject *object) {
+    if ((size_t)(r->end - r->at) < len || memcmp(r->at, text, len) != 0) {
+        return NULL;
+    }
+    r->at += len;
+    return Py_NewRef(object);
+}
+
+/* A member of an object, from its key on. */
+static int member(Reader *r) {
+    const uint8_t *start = r->at;
+    if (r->at >= r->end || *r->at++ != '"') {
+        return -1;
+    }
+    PyObject *name = key(r);
+    if (name == NULL) {
+        return -1;
+    }
+    r->at = skip_space(r->at, r->end);
+    size_t n = r->record->count;
+    if (r->at >= r->end || *r->at != ':') {
+        Py_DECREF(name);
+        return -1;
+    }
+    r->at = skip_space(r->at + 1, r->end);
+    int failed = value(r);
+    if (r->record->count == n) {
+        Py_DECREF(name);
+        return -1;
+    }
+    Node *node = &r->record->nodes[n];
+    node->key = name;
+    node->key_at = (uint32_t)(start - r->text);
+    return failed || push(name) || push(node->value) ? -1 : 0;
+}
+
+static int element(Reader *r) {
+    size_t n = r->record->count;
+    return value(r) || push(r->record->nodes[n].value) ? -1 : 0;
+}
+
+/* Members or elements up to the closing bracket, onto the stack. */
+static inline __attribute__((always_inline)) int parts(Reader *r, int (*part)(Reader *), uint8_t close) {
+    r->at = skip_space(r->at + 1, r->end);
+    if (r->at < r->end && *r->at == close) {
+        r->at++;
+        return 0;
+    }
+    for (;;) {
+        if (part(r) < 0) {
+            return -1;
+        }
+        r->at = skip_space(r->at, r->end);
+        if (r->at >= r->end) {
+            return -1;
+        }
+        uint8_t c = *r->at++;
+        if (c == close) {
+            return 0;
+        }
+        if (c != ',') {
+            return -1;
+        }
+        r->at = skip_space(r->at, r->end);
+    }
+}
+
+static PyObject *list_of(PyObject **items, size_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyList_SET_ITEM(list, i, Py_NewRef(items[i]));
+    }
+    return list;
+}
+
+static PyObject *container(Reader *r, size_t node, int object) {
+    if (Py_EnterRecursiveCall(" while deserializing an object")) {
+        return NULL;
+    }
+    size_t base = stack_len;
+    PyObject *made = NULL;
+    if ((object ? parts(r, member, '}') : parts(r, element, ']')) == 0) {
+        PyObject **items = stack + base;
+        size_t count = stack_len - base;
+        made = object ? _PyDict_FromItems(items, 2, items + 1, 2, (Py_ssize_t)count / 2) : list_of(items, count);
+        int twice = object && made && PyDict_GET_SIZE(made) != (Py_ssize_t)count / 2;
+        r->record->nodes[node].flags = twice ? TWICE : 0;
+    }
+    stack_len = base;
+    Py_LeaveRecursiveCall();
+    return made;
+}
+
+/* The value at `at`, and its nodes. */
+static int value(Reader *r) {
+    if (r->at >= r->end) {
+        return -1;
+    }
+    size_t n = r->record->count;
+    if (new_node(r) == NULL) {
+        return -1;
+    }
+    PyObject *found;
+    uint8_t c = *r->at;
+    switch (c) {
+    case '"':
+        r->at++;
+        found = text_value(r);
+        break;
+    case '{':
+    case '[':
+        found = container(r, n, c == '{');
+        break;
+    case 't':
+        found = word(r, "true", 4, Py_True);
+        break;
+    case 'f':
+        found = word(r, "false", 5, Py_False);
+        break;
+    case 'n':
+        found = word(r, "null", 4, Py_None);
+        break;
+    default:
+        found = number_object(r);
+    }
+    Node *node = &r->record->nodes[n];
+    node->value = found;
+    node->to = (uint32_t)(r->at - r->text);
+    node->after = (uint32_t)r->record->count;
+    return found == NULL ? -1 : 0;
+}
+
+PyObject *record_read(Record *record, const uint8_t *text, size_t len) {
+    Reader r = {record, text, skip_space(text, text + len), text + len};
+    record->count = 0;
+    stack_len = 0;
+    if (value(&r) == 0 && skip_space(r.at, r.end) == r.end) {
+        return Py_NewRef(record->nodes[0].value);
+    }
+    record_clear(record);
+    PyErr_Clear();
+    return NULL;
+}
+
+void record_clear(Record *record) {
+    Node *nodes = record->nodes;
+    size_t count = record->count;
+    record->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        Py_XDECREF(nodes[i].key);
+        Py_XDECREF(nodes[i].value);
+    }
+    if (record->room > KEPT_NODES) {
+        free(record->nodes);
+        *record = (Record){0};
+    }
+    if (chars_room > KEPT_NODES) {
+        free(chars);
+        chars = NULL;
+        chars_room = 0;
+    }
+    if (stack_room > KEPT_NODES) {
+        free(stack);
+        stack = NULL;
+        stack_room = 0;
+    }
+}

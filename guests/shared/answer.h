@@ -1,0 +1,143 @@
+/* What a guest gives back (wasm-runtime/src/udf/answers.rs reads it): numbers of 32 bits, lowest byte first, and texts.
+ *
+ * An answer is the number of its results, what became of the call, the results, and of an interrupted call where it was. A
+ * result is its kind, the length of what follows, and that: the JSON of an error, or pieces. Where the UDF takes contexts the
+ * context follows, behind its length.
+ *
+ * A result in pieces is a text: each piece copies a range of the document, and has text of its own behind that. What a UDF left
+ * alone is so written by its place in the document, byte for byte, and costs no more than twelve bytes.
+ */
+#ifndef ANSWER_H
+#define ANSWER_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Kinds of results. */
+enum { NOTHING = 0, FAILED = 1, PIECES = 2 };
+/* What the second number of an answer says: that the call was interrupted; that this interpreter is spent, too. */
+enum { STOPPED = 1, SPENT = 2 };
+/* Bytes of a piece before its text: start and end of the range, length of the text. */
+#define PIECE 12
+/* Bytes that a buffer keeps from call to call at most: a chunk of documents is a megabyte. */
+#define KEPT (2u << 20)
+
+typedef struct {
+    uint8_t *bytes;
+    size_t len, room;
+    /* Where the text of the piece in work begins, and the range before it. */
+    size_t piece;
+    uint32_t from, to;
+    /* Set when there was no memory; what is written then goes nowhere. */
+    int failed;
+} Answer;
+
+static __attribute__((noinline)) int answer_grow(Answer *to, size_t more) {
+    size_t need = to->len + more, room = need + (need < (1u << 20) ? need : need / 4) + 4096;
+    uint8_t *grown = to->failed ? NULL : realloc(to->bytes, room);
+    if (grown == NULL) {
+        to->failed = 1;
+        return 0;
+    }
+    to->bytes = grown;
+    to->room = room;
+    return 1;
+}
+
+/* Makes sure of room for so many bytes. */
+static inline int answer_room(Answer *to, size_t more) {
+    return __builtin_expect(to->room - to->len >= more, 1) || answer_grow(to, more);
+}
+
+static inline void answer_put(Answer *to, const void *bytes, size_t len) {
+    if (answer_room(to, len)) {
+        memcpy(to->bytes + to->len, bytes, len);
+        to->len += len;
+    }
+}
+
+static inline void answer_byte(Answer *to, char byte) {
+    if (answer_room(to, 1)) {
+        to->bytes[to->len++] = (uint8_t)byte;
+    }
+}
+
+static inline void answer_number(Answer *to, uint32_t number) { answer_put(to, &number, 4); }
+
+/* Begins an answer in memory that is kept. */
+static inline void answer_start(Answer *to) {
+    if (to->room > KEPT) {
+        free(to->bytes);
+        to->bytes = NULL;
+        to->room = 0;
+    }
+    to->len = 0;
+    to->failed = 0;
+}
+
+/* A number that stands anywhere. */
+static inline void answer_patch(Answer *to, size_t at, uint32_t number) {
+    if (!to->failed) {
+        memcpy(to->bytes + at, &number, 4);
+    }
+}
+
+/* Writes the numbers before the text of the piece in work. */
+static inline void piece_end(Answer *to) {
+    answer_patch(to, to->piece - PIECE, to->from);
+    answer_patch(to, to->piece - PIECE + 4, to->to);
+    answer_patch(to, to->piece - PIECE + 8, (uint32_t)(to->len - to->piece));
+}
+
+static inline void piece_start(Answer *to, uint32_t from, uint32_t end) {
+    if (answer_room(to, PIECE)) {
+        to->len += PIECE;
+    }
+    to->piece = to->len;
+    to->from = from;
+    to->to = end;
+}
+
+static __attribute__((noinline)) void piece_next(Answer *to, uint32_t from, uint32_t end) {
+    if (!to->failed) {
+        piece_end(to);
+        piece_start(to, from, end);
+    }
+}
+
+/* Copies a range of the document. Ranges that follow upon each other become one. */
+static inline void piece_copy(Answer *to, uint32_t from, uint32_t end) {
+    if (__builtin_expect(to->len == to->piece && to->to == from, 1)) {
+        to->to = end;
+    } else {
+        piece_next(to, from, end);
+    }
+}
+
+/* Begins a result in pieces; gives where it begins, for `result_end` and for taking it back. */
+static inline size_t result_start(Answer *to) {
+    size_t at = to->len;
+    uint32_t head[2] = {PIECES, 0};
+    answer_put(to, head, sizeof head);
+    piece_start(to, 0, 0);
+    return at;
+}
+
+/* Ends it: behind the kind stands the length of the pieces. */
+static inline void result_end(Answer *to, size_t at) {
+    piece_end(to);
+    answer_patch(to, at + 4, (uint32_t)(to->len - at - 8));
+}
+
+/* Takes back what was written of a result, and tells another one. */
+static inline void result_instead(Answer *to, size_t at, uint32_t kind, const void *text, size_t len) {
+    if (to->len > at) {
+        to->len = at;
+    }
+    answer_number(to, kind);
+    answer_number(to, (uint32_t)len);
+    answer_put(to, text, len);
+}
+
+#endif

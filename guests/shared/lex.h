@@ -1,0 +1,271 @@
+/* Strings and numbers of JSON texts, for the readers of both guests. */
+#ifndef LEX_H
+#define LEX_H
+
+#include <stdint.h>
+#include <string.h>
+#include <wasm_simd128.h>
+
+#include "atof.h"
+
+/* What a string has beside plain ASCII. */
+enum { ESCAPES = 1, WIDE = 2 };
+
+static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end) {
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) {
+        at++;
+    }
+    return at;
+}
+
+/* The closing quote of a string whose content begins at `at`; NULL if there is none or a control character before it. */
+static inline const uint8_t *string_end(const uint8_t *at, const uint8_t *end, int *seen) {
+    uint32_t wide = 0;
+    while (end - at >= 16) {
+        v128_t v = wasm_v128_load(at);
+        v128_t special = wasm_v128_or(wasm_v128_or(wasm_i8x16_eq(v, wasm_i8x16_splat('"')), wasm_i8x16_eq(v, wasm_i8x16_splat('\\'))),
+                                      wasm_u8x16_lt(v, wasm_u8x16_splat(0x20)));
+        uint32_t stop = wasm_i8x16_bitmask(special), high = wasm_i8x16_bitmask(v);
+        if (stop == 0) {
+            wide |= high;
+            at += 16;
+            continue;
+        }
+        uint32_t n = (uint32_t)__builtin_ctz(stop);
+        wide |= high & ((1u << n) - 1);
+        at += n;
+        if (*at == '"') {
+            *seen |= wide ? WIDE : 0;
+            return at;
+        }
+        if (*at != '\\') {
+            return NULL;
+        }
+        *seen |= ESCAPES;
+        at += 2;
+    }
+    for (; at < end; at++) {
+        if (*at == '"') {
+            *seen |= wide ? WIDE : 0;
+            return at;
+        }
+        if (*at == '\\') {
+            *seen |= ESCAPES;
+            at++;
+        } else if (*at < 0x20) {
+            return NULL;
+        } else {
+            wide |= *at & 0x80;
+        }
+    }
+    return NULL;
+}
+
+/* Of a key's bytes, for the table of those seen lately. */
+static inline uint32_t key_hash(const uint8_t *at, const uint8_t *end) {
+    uint32_t hash = (uint32_t)(end - at) * 0x9e3779b1u, word;
+    for (; end - at >= 4; at += 4) {
+        memcpy(&word, at, 4);
+        hash = (hash ^ word) * 0x85ebca6bu;
+        hash ^= hash >> 15;
+    }
+    for (; at < end; at++) {
+        hash = (hash ^ *at) * 0x85ebca6bu;
+    }
+    return hash ^ hash >> 13;
+}
+
+static inline int32_t hex4(const uint8_t *at) {
+    int32_t value = 0;
+    for (int i = 0; i < 4; i++) {
+        uint8_t c = at[i], low = c | 0x20;
+        int digit = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+        if (digit < 0) {
+            return -1;
+        }
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+/* The character of an escape behind its backslash; -1 for none, and for half a pair. */
+static inline int32_t escaped(const uint8_t **at, const uint8_t *end) {
+    const uint8_t *p = *at;
+    uint8_t c = *p++;
+    int32_t found = c == '"' || c == '\\' || c == '/' ? c : c == 'b' ? 8 : c == 'f' ? 12 : c == 'n' ? 10 : c == 'r' ? 13 : c == 't' ? 9 : -1;
+    if (c == 'u' && end - p >= 4) {
+        found = hex4(p);
+        p += 4;
+        if (found >= 0xd800 && found < 0xe000) {
+            int32_t low = found < 0xdc00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex4(p + 2) : -1;
+            found = low >= 0xdc00 && low < 0xe000 ? 0x10000 + ((found - 0xd800) << 10) + (low - 0xdc00) : -1;
+            p += 6;
+        }
+    }
+    *at = p;
+    return found;
+}
+
+/* A character of more than one byte of UTF-8; -1 for one that is not well-formed. */
+static inline int32_t wide_char(const uint8_t **at, const uint8_t *end) {
+    const uint8_t *p = *at;
+    uint8_t c = *p++;
+    int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+    if (c < 0xc2 || c > 0xf4 || end - p < more) {
+        return -1;
+    }
+    int32_t found = c & (0x3f >> more);
+    for (int i = 0; i < more; i++, p++) {
+        if ((*p & 0xc0) != 0x80) {
+            return -1;
+        }
+        found = found << 6 | (*p & 0x3f);
+    }
+    static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
+    *at = p;
+    return found < least[more] || found > 0x10ffff || (found >= 0xd800 && found < 0xe000) ? -1 : found;
+}
+
+/* The characters of a string into `out`, which has room for as many as it has bytes; how many there are, or -1. `bits`: all
+ * bits that they have. */
+static inline int64_t string_chars(const uint8_t *at, const uint8_t *end, uint32_t *out, uint32_t *bits) {
+    uint32_t *to = out, all = 0;
+    while (at < end) {
+        uint8_t c = *at;
+        int32_t found = c;
+        if (c == '\\') {
+            at++;
+            found = at < end ? escaped(&at, end) : -1;
+        } else if (c >= 0x80) {
+            found = wide_char(&at, end);
+        } else {
+            at++;
+        }
+        if (found < 0) {
+            return -1;
+        }
+        all |= (uint32_t)found;
+        *to++ = (uint32_t)found;
+    }
+    *bits = all;
+    return to - out;
+}
+
+/* Kinds of numbers: none; whole, in `whole`; a fraction, in `real`; one that needs more digits than 19 or is out of range. */
+enum { NO_NUMBER, WHOLE, REAL, LONG_WHOLE, LONG_REAL };
+
+typedef struct {
+    int64_t whole;
+    double real;
+    int negative;
+} Number;
+
+/* Whether eight bytes are digits, and what they count: Lemire's way (fast_float, `is_made_of_eight_digits_fast`). */
+static inline int eight_digits(uint64_t v) {
+    return ((v & 0xf0f0f0f0f0f0f0f0) | (((v + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) >> 4)) == 0x3333333333333333;
+}
+
+static inline uint32_t eight_value(uint64_t v) {
+    v -= 0x3030303030303030;
+    v = v * 10 + (v >> 8);
+    return (uint32_t)(((v & 0x000000ff000000ff) * 0x000f424000000064 + (v >> 16 & 0x000000ff000000ff) * 0x0000271000000001) >> 32);
+}
+
+static inline const uint8_t *digits(const uint8_t *at, const uint8_t *end, uint64_t *mantissa) {
+    uint64_t m = *mantissa, v;
+    for (; end - at >= 8; at += 8) {
+        memcpy(&v, at, 8);
+        if (!eight_digits(v)) {
+            break;
+        }
+        m = m * 100000000 + eight_value(v);
+    }
+    while (at < end && (uint8_t)(*at - '0') < 10) {
+        m = m * 10 + (uint8_t)(*at++ - '0');
+    }
+    *mantissa = m;
+    return at;
+}
+
+/* Whether two keys of the same length are the same; most are short. */
+static inline int same_bytes(const uint8_t *left, const uint8_t *right, size_t len) {
+    uint64_t a, b;
+    for (; len >= 8; len -= 8, left += 8, right += 8) {
+        memcpy(&a, left, 8);
+        memcpy(&b, right, 8);
+        if (a != b) {
+            return 0;
+        }
+    }
+    while (len > 0 && *left == *right) {
+        len--, left++, right++;
+    }
+    return len == 0;
+}
+
+/* `m` times ten to the power of `exponent`; 0 where that wants another way. */
+static inline int real_of(uint64_t m, int64_t exponent, int negative, double *real) {
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    double found;
+    if (m < (UINT64_C(1) << 53) && exponent >= -22 && exponent <= 22) {
+        found = exponent < 0 ? (double)m / powers[-exponent] : (double)m * powers[exponent];
+    } else if (m == 0) {
+        found = 0;
+    } else {
+        int64_t bits = exponent >= -307 && exponent <= 288 ? eisel_lemire(m, (int32_t)exponent) : -1;
+        if (bits < 0) {
+            return 0;
+        }
+        memcpy(&found, &bits, 8);
+    }
+    *real = negative ? -found : found;
+    return 1;
+}
+
+/* The number at `*at`, which goes behind it. */
+static inline int number(const uint8_t **at, const uint8_t *end, Number *to) {
+    const uint8_t *p = *at;
+    to->negative = *p == '-';
+    p += to->negative;
+    const uint8_t *first = p, *stop;
+    uint64_t m = 0;
+    p = digits(p, end, &m);
+    if (p == first || (*first == '0' && p > first + 1)) {
+        return NO_NUMBER;
+    }
+    int64_t count = p - first, exponent = 0;
+    int whole = 1;
+    if (p < end && *p == '.') {
+        whole = 0;
+        stop = ++p;
+        p = digits(p, end, &m);
+        if (p == stop) {
+            return NO_NUMBER;
+        }
+        exponent = stop - p;
+        count += p - stop;
+    }
+    if (p < end && (*p | 0x20) == 'e') {
+        whole = 0;
+        p++;
+        int down = p < end && *p == '-';
+        p += p < end && (*p == '-' || *p == '+');
+        uint64_t power = 0;
+        stop = p;
+        p = digits(p, end, &power);
+        if (p == stop) {
+            return NO_NUMBER;
+        }
+        power = p - stop > 6 ? 1000000 : power;
+        exponent += down ? -(int64_t)power : (int64_t)power;
+    }
+    *at = p;
+    if (whole) {
+        to->whole = to->negative ? -(int64_t)m : (int64_t)m;
+        return count <= 18 ? WHOLE : LONG_WHOLE;
+    }
+    return count <= 19 && real_of(m, exponent, to->negative, &to->real) ? REAL : LONG_REAL;
+}
+
+#endif

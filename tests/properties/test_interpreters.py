@@ -1,0 +1,296 @@
+"""Documents through interpreters against plain JSON: what a UDF left alone comes back byte for byte, all else as `json` says.
+
+Drawn documents go through drawn mutations, in the sandbox and here; both sides draw the same by a generator of their own.
+`HEADRACE_TEST_DOCUMENTS` for more of them by hand, `HEADRACE_SEED` for others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+from typing import Any
+
+import pytest
+
+from headrace_pipelines import Pipelines
+
+COUNT = int(os.environ.get("HEADRACE_TEST_DOCUMENTS", "600"))
+SEED = int(os.environ.get("HEADRACE_SEED", "1"))
+LARGEST = sys.float_info.max
+
+PYTHON = """
+KEPT = []
+
+def process(doc):
+    state = doc["seed"]
+
+    def draw(n):
+        nonlocal state
+        state = (state * 75 + 74) % 65537
+        return state % n
+
+    def containers(value):
+        found = [value]
+        for item in (list(value.values()) if isinstance(value, dict) else list(value)):
+            if isinstance(item, (dict, list)):
+                found += containers(item)
+        return found
+
+    def names(value):
+        return [name for name in value if name != "seed"] if isinstance(value, dict) else list(range(len(value)))
+
+    for _ in range(draw(4)):
+        places = containers(doc)
+        if len(places) > 300:
+            break
+        at = places[draw(len(places))]
+        keys = names(at)
+        action = draw(11)
+        if action == 0:
+            if isinstance(at, dict):
+                at["new" + str(draw(3))] = [1, 2.5, "ü", None, True, "a\\"\\n\\u0001"][draw(6)]
+            else:
+                at.append("added")
+        elif action == 1 and keys:
+            del at[keys[draw(len(keys))]]
+        elif action == 2 and isinstance(at, dict) and keys:
+            key = keys[draw(len(keys))]
+            value = at.pop(key)
+            at[key] = value
+        elif action == 3 and len(keys) > 1:
+            one, two = keys[draw(len(keys))], keys[draw(len(keys))]
+            at[one], at[two] = at[two], at[one]
+        elif action == 4:
+            # A child somewhere else, but in none of its own descendants.
+            child = places[draw(len(places))]
+            if not any(each is at for each in containers(child)):
+                if isinstance(at, dict):
+                    at["moved"] = child
+                else:
+                    at.append(child)
+        elif action == 5 and keys:
+            key = keys[draw(len(keys))]
+            if isinstance(at[key], dict):
+                at[key] = dict(at[key])
+            elif isinstance(at[key], list):
+                at[key] = list(at[key])
+            elif isinstance(at[key], str):
+                at[key] = (at[key] + "x")[:-1]
+        elif action == 6 and isinstance(at, list):
+            at.append(7)
+            at.pop()
+        elif action == 7:
+            KEPT.append(at)
+        elif action == 8 and KEPT:
+            kept = KEPT[draw(len(KEPT)) if len(KEPT) < 5 else -1]
+            if isinstance(kept, dict):
+                kept["late"] = True
+            else:
+                kept.append("late")
+        elif action == 9 and isinstance(at, list):
+            at.reverse()
+        elif action == 10:
+            at.clear() if at is not doc else None
+    if len(KEPT) > 20:
+        del KEPT[:]
+    return {**doc, "copied": 1} if draw(4) == 0 else doc
+"""
+JAVASCRIPT = """
+const KEPT = []
+const listed = Array.isArray
+function process(doc) {
+  let state = doc.seed
+  const draw = n => { state = (state * 75 + 74) % 65537; return state % n }
+  const containers = value => [value].concat(
+    ...Object.values(value).filter(item => item !== null && typeof item === 'object').map(containers))
+  const names = value => listed(value) ? value.map((_, n) => n) : Object.keys(value).filter(name => name !== 'seed')
+  for (let turns = draw(4); turns > 0; turns--) {
+    const places = containers(doc)
+    if (places.length > 300) break
+    const at = places[draw(places.length)], keys = names(at), action = draw(11)
+    if (action === 0) {
+      if (listed(at)) at.push('added')
+      else { const value = [1, 2.5, 'ü', null, true, 'a"\\n\\u0001'][draw(6)]; at['new' + draw(3)] = value }
+    } else if (action === 1 && keys.length) {
+      const key = keys[draw(keys.length)]
+      if (listed(at)) at.splice(key, 1); else delete at[key]
+    } else if (action === 2 && !listed(at) && keys.length) {
+      const key = keys[draw(keys.length)], value = at[key]
+      delete at[key]; at[key] = value
+    } else if (action === 3 && keys.length > 1) {
+      const one = keys[draw(keys.length)], two = keys[draw(keys.length)];
+      [at[one], at[two]] = [at[two], at[one]]
+    } else if (action === 4) {
+      const child = places[draw(places.length)]
+      if (!containers(child).includes(at)) { if (listed(at)) at.push(child); else at.moved = child }
+    } else if (action === 5 && keys.length) {
+      const key = keys[draw(keys.length)], value = at[key]
+      if (listed(value)) at[key] = [...value]
+      else if (value !== null && typeof value === 'object') at[key] = {...value}
+      else if (typeof value === 'string') at[key] = (value + 'x').slice(0, -1)
+    } else if (action === 6 && listed(at)) { at.push(7); at.pop() }
+    else if (action === 7) KEPT.push(at)
+    else if (action === 8 && KEPT.length) {
+      const kept = KEPT[KEPT.length < 5 ? draw(KEPT.length) : KEPT.length - 1]
+      if (listed(kept)) kept.push('late'); else kept.late = true
+    } else if (action === 9 && listed(at)) at.reverse()
+    else if (action === 10 && at !== doc) {
+      if (listed(at)) at.length = 0; else for (const name of Object.keys(at)) delete at[name]
+    }
+  }
+  if (KEPT.length > 20) KEPT.length = 0
+  return draw(4) === 0 ? {...doc, copied: 1} : doc
+}
+"""
+SAME = {"python": "def process(doc):\n    return doc\n", "javascript": "function process(doc) { return doc }"}
+STRINGS = (
+    "",
+    "a",
+    "plain text",
+    "é",
+    "naïve",
+    "東京",
+    "\U0001f642",
+    'q"',
+    "\\",
+    "/",
+    "\n\t\b\f\r",
+    "\u0001",
+    "\u2028",
+    "x" * 300,
+)
+NUMBERS = (
+    "0", "-0", "1", "-1", "255", "2147483648", "9007199254740993", "-9223372036854775808", "18446744073709551615", "1.0",
+    "1.50", "1e2", "1E-7", "-0.0", "0.1", "123.4567890123456789", "5e-324", "1e400", "-1E999", "0.30000000000000004",
+    "99999999999999999999.5", "1" + "0" * 400, "2.2250738585072011e-308", "12345678.12345678", "1e22", "1e23",
+)  # fmt: skip
+
+
+class Documents:
+    """Draws the texts of documents."""
+
+    def __init__(self, seed: int, numbers: tuple[str, ...]) -> None:
+        self.random = random.Random(seed)
+        self.numbers = numbers
+
+    def space(self) -> str:
+        return self.random.choice(["", "", "", " ", "  ", "\t"])
+
+    def string(self) -> str:
+        return json.dumps(self.random.choice(STRINGS), ensure_ascii=self.random.random() < 0.5)
+
+    def value(self, depth: int) -> str:
+        draw = self.random.random()
+        if depth > 0 and draw < 0.2:
+            return self.object(depth - 1)
+        if depth > 0 and draw < 0.4:
+            items = [self.value(depth - 1) for _ in range(self.random.choice([0, 1, 2, 3, 20]))]
+            return "[" + self.space() + f"{self.space()},{self.space()}".join(items) + self.space() + "]"
+        if draw < 0.7:
+            return self.random.choice(self.numbers)
+        return self.string() if draw < 0.9 else self.random.choice(["true", "false", "null"])
+
+    def object(self, depth: int, first: str = "") -> str:
+        """Sometimes with a key twice, or spelled with an escape."""
+        keys = [f'"k{self.random.randrange(12)}"' for _ in range(self.random.choice([0, 1, 3, 6, 40]))]
+        keys = [key if self.random.random() < 0.9 else key.replace("k", "\\u006b") for key in keys]
+        members = [f"{key}{self.space()}:{self.space()}{self.value(depth)}" for key in keys]
+        members += [first] if first else []
+        self.random.shuffle(members)
+        return "{" + self.space() + f"{self.space()},{self.space()}".join(members) + self.space() + "}"
+
+    def document(self) -> str:
+        return self.object(self.random.choice([1, 2, 3]), f'"seed":{self.random.randrange(60_000)}')
+
+
+def value_of(text: str | bytes) -> Any:
+    """As Python UDFs get it: a number beyond a double is the largest there is."""
+    return json.loads(text, parse_float=lambda digits: max(-LARGEST, min(LARGEST, float(digits))))
+
+
+def as_doubles(value: Any) -> Any:
+    """As JavaScript UDFs get it."""
+    if isinstance(value, dict):
+        return {key: as_doubles(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_doubles(item) for item in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # It writes minus zero as 0.
+        return max(-LARGEST, min(LARGEST, nearest(value))) + 0.0
+    return value
+
+
+def nearest(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return LARGEST if value > 0 else -LARGEST
+
+
+def spelled(value: Any) -> str:
+    """Order of keys and kinds of numbers count, too."""
+    return json.dumps(value)
+
+
+def through(language: str, source: str, texts: list[str]) -> list[bytes]:
+    # A call that is interrupted runs a document twice, which its globals show.
+    udf = {"language": language, "source": source, "limits": {"timeout": "5s"}}
+    stage = {"name": "s", "type": "wasm", "config": {"udf_name": "u"}}
+    pipelines = Pipelines.load({"p": {"type": "document", "stages": [stage]}}, {"u": udf})
+    body = "".join(f'{{"index":{{"_index":"i"}}}}\n{text}\n' for text in texts).encode()
+    outcome = pipelines.run_bulk("p", body, timeout=120)
+    assert outcome.failures == []
+    return outcome.body.split(b"\n")[1::2]
+
+
+@pytest.mark.parametrize("language", SAME)
+def test_a_document_left_alone_comes_back_byte_for_byte(language: str):
+    drawn = Documents(SEED, NUMBERS)
+    texts = [drawn.document() for _ in range(COUNT)]
+    back = through(language, SAME[language], texts)
+    assert len(back) == COUNT
+    for text, found in zip(texts, back, strict=True):
+        plain = value_of(text)
+        assert spelled(value_of(found)) == spelled(plain) or language == "javascript"
+        assert spelled(as_doubles(value_of(found))) == spelled(as_doubles(plain))
+        if len(json.loads(text, object_pairs_hook=lambda pairs: pairs)) == len(plain) and text.count('"k') < 2:
+            assert found.decode() == text
+
+
+@pytest.mark.parametrize(("language", "source"), [("python", PYTHON), ("javascript", JAVASCRIPT)])
+def test_what_a_udf_makes_of_a_document_is_what_json_says(language: str, source: str):
+    drawn = Documents(SEED + 1, NUMBERS)
+    texts = [drawn.document() for _ in range(COUNT)]
+    found = through(language, source, texts)
+    names: dict[str, Any] = {}
+    exec(PYTHON, names)
+    for at, text in enumerate(texts):
+        expected = json.loads(spelled(names["process"](value_of(text))))
+        got = value_of(found[at])
+        if language == "javascript":
+            expected, got = as_doubles(expected), as_doubles(got)
+        assert spelled(got) == spelled(expected), (at, text)
+
+
+NUMBERS_KEPT = [
+    ("python", "doc['n'] = 1\n  return doc", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    ("python", "doc['l'].append(1.50)\n  return doc", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0},1.5]}'),
+    ("python", "doc['l'][1]['y'] = 'é'\n  return {**doc}", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0,"y":"é"}]}'),
+    ("python", "return [doc, {'f': doc['f'], 'g': doc['f']}]", '{"f":1.50,"g":1.5}'),
+    ("javascript", "doc.n = 1\n  return doc", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    ("javascript", "doc.l.push(1.5); return {...doc}", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0},1.5]}'),
+    ("javascript", "return JSON.parse(JSON.stringify({...doc, u: undefined}))", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    ("javascript", "doc.f = undefined; return doc", '{"n":2.50,"l":[1e2,{"x":-0.0}]}'),
+    ("javascript", "doc.n = {toJSON(key) { return key + '!' }}; return doc", '{"n":"n!","f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    ("javascript", "return [doc, {f: doc.f, g: doc.f}]", '{"f":1.50,"g":1.5}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "code", "expected"), NUMBERS_KEPT)
+def test_what_is_left_alone_keeps_its_digits(language: str, code: str, expected: str):
+    head = "def process(doc):\n  " if language == "python" else "function process(doc) {\n  "
+    source = head + code + ("\n" if language == "python" else "\n}")
+    found = through(language, source, ['{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'])
+    assert found[-1].decode() == expected
