@@ -1,7 +1,7 @@
 """What UDFs in Python and JavaScript cost beside the same code outside: CPU per document, rounds interleaved, medians.
 
-`python -m benches.udfs.sources [--python INTERPRETER] [--node NODE]`: the interpreter (3.13 for a fair comparison) needs
-msgspec; with `--node` JavaScript is measured, beside Node.js.
+`python -m benches.udfs.sources [--python INTERPRETER] [--node NODE]`: the interpreter (3.13 for a fair comparison)
+needs msgspec; with `--node` JavaScript is measured, beside Node.js.
 """
 
 from __future__ import annotations
