@@ -88,7 +88,7 @@ def read(job: JobSpec, item: WorkItem) -> Iterator[Any]:
 
     texts = pyarrow.string()
     link = Link.shared(job.cluster, job.patience)
-    for page in reading.pages(link, job, item):
+    for page in reading.pages(link, job, item, once=True):
         hits = page.hits
         decode = msgspec.json.decode
         columns = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,7 +46,7 @@ def are_files(source: str) -> bool:
 def marks_of(source: str) -> Marks:
     """The bytes of each file, or its row groups. Raises BackfillError where there is no file."""
     # Workers, and the process that resumes the job, may be in another folder.
-    paths = sorted(glob.glob(str(Path(source).absolute()), recursive=True))  # noqa: PTH207 - the pattern is absolute
+    paths = sorted(glob.glob(os.path.abspath(source), recursive=True))  # noqa: PTH100, PTH207 - a pattern, without `..`
     if not paths:
         raise BackfillError(f"there are no files [{source}]", "source")
     return {path: {"0": _extent(path)} for path in paths}
