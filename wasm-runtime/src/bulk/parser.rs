@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memchr;
-use rustc_hash::FxHashMap;
 
 use crate::bulk::action::{Named, Op, Target, parse_action};
 use crate::bulk::line_cache::ActionLineCache;
@@ -200,7 +199,7 @@ struct Targets<'b> {
     list: Vec<Target>,
     keys: HashMap<Target, usize>,
     /// The target that is another one but for its index: by that one and the index.
-    elsewhere: FxHashMap<(usize, &'b str), usize>,
+    elsewhere: HashMap<(usize, &'b str), usize>,
 }
 
 impl<'b> Targets<'b> {
