@@ -2,7 +2,7 @@
 //! for byte and is neither written nor copied in the guest.
 
 use crate::document::Meta;
-use crate::engine::limits::Limits;
+use crate::engine::limits::{Limits, PAGE};
 use crate::error::Fault;
 use crate::json;
 use crate::json::validate;
@@ -64,6 +64,8 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     if if stopped { count >= docs.len() } else { count != docs.len() } {
         return None;
     }
+    // A range is a few bytes in the guest: without this the answers of one call could take any memory here.
+    let mut room = limits.memory_pages as usize * PAGE as usize;
     let mut results = Vec::with_capacity(count);
     for (document, _) in &docs[..count] {
         let kind = rest.number()?;
@@ -71,7 +73,7 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
         let ctx = if contexts { rest.text()? } else { &[] };
         results.push(match kind {
             NOTHING => context(ctx).map(|ctx| UdfResult { output: Answer::Json(None), ctx }),
-            PIECES => match assembled(body, document, limits)? {
+            PIECES => match assembled(body, document, limits, &mut room)? {
                 Ok(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(text), ctx }),
                 Err(fault) => Err(fault),
             },
@@ -83,8 +85,14 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     rest.0.is_empty().then_some(Answered { results, interrupted, spent: state & SPENT != 0 })
 }
 
-/// The text of a result in pieces, `None` if it is the document as it was; or that it is too long.
-fn assembled(pieces: &[u8], document: &[u8], limits: &Limits) -> Option<Result<Option<Vec<u8>>, Fault>> {
+/// The text of a result in pieces, `None` if it is the document as it was; or that it is too long, alone or with those
+/// before it. `room`: bytes that the texts of one call may still have, at most as many as its guest may have of memory.
+fn assembled(
+    pieces: &[u8],
+    document: &[u8],
+    limits: &Limits,
+    room: &mut usize,
+) -> Option<Result<Option<Vec<u8>>, Fault>> {
     let (mut rest, mut len, mut longest) = (Reader(pieces), 0usize, 0);
     while !rest.0.is_empty() {
         let (kept, new) = rest.piece(document)?;
@@ -97,6 +105,11 @@ fn assembled(pieces: &[u8], document: &[u8], limits: &Limits) -> Option<Result<O
     if let Err(fault) = limits.check_output(len) {
         return Some(Err(fault));
     }
+    let Some(left) = room.checked_sub(len) else {
+        let most = limits.memory_pages as usize * PAGE as usize;
+        return Some(Err(Fault::memory(format!("the answers of one call have more than {most} bytes; answer less"))));
+    };
+    *room = left;
     let (mut rest, mut text) = (Reader(pieces), Vec::with_capacity(len));
     while !rest.0.is_empty() {
         let (kept, new) = rest.piece(document)?;
@@ -151,7 +164,7 @@ mod tests {
     const DOCUMENT: &[u8] = br#"{"a":1,"b":[2]}"#;
 
     fn limits() -> Limits {
-        Limits { timeout_ns: 0, fuel: None, memory_pages: 0, output: 100, log: 0, stack: 0 }
+        Limits { timeout_ns: 0, fuel: None, memory_pages: 1, output: 100, log: 0, stack: 0 }
     }
 
     fn words(numbers: &[u32]) -> Vec<u8> {
@@ -187,6 +200,19 @@ mod tests {
         assert_eq!(text(&[(1, 15, "")]), r#""a":1,"b":[2]}"#);
         assert_eq!(text(&[(0, 7, ""), (0, 8, "")]), r#"{"a":1,{"a":1,""#);
         assert_eq!(text_of(&answer(&[(0, 0, ""), (0, 15, "")]), false), Some(None));
+    }
+
+    #[test]
+    fn the_answers_of_a_call_have_a_limit_together() {
+        let (meta, document) = (Meta::default(), format!("[{}]", "1,".repeat(20_000)).into_bytes());
+        let limits = Limits { output: 100_000, ..limits() };
+        let piece = words(&[0, document.len() as u32 - 1, 1]);
+        let result = [words(&[2, piece.len() as u32 + 1]), piece, b"]".to_vec()].concat();
+        let docs: Vec<(&[u8], &Meta)> = vec![(&document, &meta); 3];
+        let answer = [words(&[3, 0]), result.repeat(3)].concat();
+        let results = read(&answer, &docs, false, &limits).ok().unwrap().results;
+        let kinds: Vec<_> = results.iter().map(|result| result.as_ref().err().map(|fault| fault.status)).collect();
+        assert_eq!(kinds, [None, Some(429), Some(429)]);
     }
 
     #[test]
