@@ -20,6 +20,7 @@ from headrace_pipelines.errors import EngineError
 from headrace_pipelines.executor.report import (
     Execution,
     RunOptions,
+    count_condition,
     count_group,
     count_retries,
     count_skips,
@@ -296,10 +297,8 @@ class Run:
             batch.leave()
 
     def _condition_run(self, stage: CompiledStage, asked: StageRun) -> None:
-        if asked.skipped:
-            self.notes.append(partial(count_skips, self.pipeline, stage.label, asked.skipped))
+        self.notes.append(partial(count_condition, self.pipeline, stage.label, asked))
         if asked.failures:
-            self.notes.append(partial(self.pipeline.stats.errors, stage.label, asked))
             self.execution.trace_failure(stage.label, asked)
 
     def _run(self, batch: Batch, stage: StageNode, end: float | None, held: bool) -> StageRun:

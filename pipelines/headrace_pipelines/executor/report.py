@@ -153,13 +153,18 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
         udf_log.log(LEVELS.get(level, logging.INFO), "%s/%s [%d] %s", pipeline.label, stage.label, at, text)
 
 
+def count_condition(pipeline: Pipeline, label: str, asked: StageRun) -> None:
+    """Counts what the condition of a stage said."""
+    if asked.skipped:
+        count_skips(pipeline, label, asked.skipped)
+    if asked.failures:
+        pipeline.stats.errors(label, asked)
+
+
 def count_group(pipeline: Pipeline, group: FusedGroup, counts: Counts, options: RunOptions) -> None:
     """Counts a run of stages in one pass: for each how many documents came, what its condition said, what it did."""
     for stage, (_, asked, ran) in zip(group.nodes, counts, strict=True):
         if asked is not None:
-            if asked.skipped:
-                pipeline.stats.stage(stage.label).skip(asked.skipped)
-            if asked.failures:
-                pipeline.stats.errors(stage.label, asked)
+            count_condition(pipeline, stage.label, asked)
         if ran is not None:
             count_stage(pipeline, stage, ran, options)

@@ -39,7 +39,7 @@ from headrace.server.handler_transport import transport_of
 from headrace.server.listener import Listener, RequestHeadLimits
 from headrace.server.reply import reply_answer, shaped, typed
 from headrace.server.request import RequestContext, StaleNamesError
-from headrace.server.response import ClientGoneError, send_whole
+from headrace.server.response import ClientGoneError, retry_after, send_whole
 from headrace.settings import Loaded
 from headrace.upstream.client import ClusterRefusedError
 from headrace_pipelines.errors import HeadraceError, InvalidError, MissingError, NestedError
@@ -390,8 +390,8 @@ async def refuse(context: RequestContext, error: HeadraceError) -> web.StreamRes
         body = await context.explain(body)
     body, kind = typed(context, shaped(context, body))
     headers: CIMultiDict[str] = CIMultiDict({hdrs.CONTENT_TYPE: kind.value})
-    if error.status in (429, 503):
-        headers[hdrs.RETRY_AFTER] = str(getattr(error, "retry_after", 1))
+    if (seconds := retry_after(error)) is not None:
+        headers[hdrs.RETRY_AFTER] = str(seconds)
     if isinstance(error, MethodError):
         headers[hdrs.ALLOW] = ", ".join(routes.ROUTER.allowed(context.target.raw_segments))
     headers.extend(context.response_headers)

@@ -33,6 +33,11 @@ INLINE_SECONDS = 0.005
 """Seconds after which a run on the event loop is ended and starts again on a thread."""
 
 
+def _is_safe(pipeline: Pipeline, nbytes: int) -> bool:
+    """Whether a run over so many bytes is surely short."""
+    return pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK
+
+
 class Runner:
     """A pool of threads for batches; the GIL is free while the engine works."""
 
@@ -137,14 +142,14 @@ class Runner:
 
     def _is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
         """Whether a run over so many bytes may be tried on the event loop."""
-        if pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK:
+        if _is_safe(pipeline, nbytes):
             return True
         if pipeline.may_sleep or nbytes > INLINE_BYTES:
             return False
         return pipeline.cost.predict(nbytes) <= self._max_inline_ns
 
     def _attempt(self, pipeline: Pipeline, batch: Batch, nbytes: int, options: RunOptions | None) -> Run | None:
-        measured = not (pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK)
+        measured = not _is_safe(pipeline, nbytes)
         start = time.thread_time_ns() if measured else 0
         run = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), options)
         if measured:

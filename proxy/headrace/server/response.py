@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headrace.server.handler_transport import HandlerTransport
     from headrace.upstream.client import Upstream
     from headrace.upstream.response import BufferedResponse, StreamedResponse
-    from headrace_pipelines.http1 import HeadError
+    from headrace_pipelines.http1 import HeadError, ResponseHead
 
 _malformed = LimitedLog(logging.getLogger("headrace.http"))
 _LIMITS: dict[str, type[HeadraceError]] = {"line": LongLineError, "headers": LongHeaderError}
@@ -117,11 +117,15 @@ def head_of(
 
 def write_buffered(transport: asyncio.Transport, response: BufferedResponse) -> None:
     """Writes a node's whole response to a client that speaks HTTP/1.1 and stays."""
-    body = response.body
+    _write_whole(transport, response.head, response.body)
+
+
+def _write_whole(transport: asyncio.Transport, head: ResponseHead, body: bytes, more: bytes | None = None) -> None:
+    """Writes a response with the head of a node; `more`: header lines of ours."""
     if len(body) <= MAX_JOINED_BYTES:
-        transport.write(response.head.client_message(body))
+        transport.write(head.client_message(body, more))
     else:
-        transport.writelines((response.client_head(), body))
+        transport.writelines((head.client_head(len(body), more), body))
 
 
 class WholeAnswer(NamedTuple):
@@ -138,10 +142,16 @@ class WholeAnswer(NamedTuple):
     is_error: bool = False
 
 
+def retry_after(error: HeadraceError) -> int | None:
+    """Seconds after which a client may try again what this error ended; `None` where that is of no use."""
+    return getattr(error, "retry_after", 1) if error.status in (429, 503) else None
+
+
 def written_error(error: HeadraceError, pipelines: str) -> WholeAnswer:
     """The answer that says an error, in OpenSearch's shape."""
-    retry = b"Retry-After: %d\r\n" % getattr(error, "retry_after", 1) if error.status in (429, 503) else b""
-    return WholeAnswer(error.status, error_body(error), pipelines, retry, is_error=True)
+    seconds = retry_after(error)
+    more = b"Retry-After: %d\r\n" % seconds if seconds is not None else b""
+    return WholeAnswer(error.status, error_body(error), pipelines, more, is_error=True)
 
 
 def write_answer(
@@ -161,13 +171,10 @@ def write_answer(
         if may_compress and accept_encoding and accepts_gzip(accept_encoding.decode("latin-1")):
             body, lines = deflate(body), lines + b"Content-Encoding: gzip\r\n"
     if response is not None and not answer.is_error:
-        parts = (response.head.client_head(len(body), lines), body)
-    else:
-        parts = (_JSON_HEAD % (answer.status, responses.get(answer.status, "").encode(), lines, len(body)), body)
-    if len(body) <= MAX_JOINED_BYTES:
-        transport.write(b"".join(parts))
-    else:
-        transport.writelines(parts)
+        _write_whole(transport, response.head, body, lines)
+        return
+    head = _JSON_HEAD % (answer.status, responses.get(answer.status, "").encode(), lines, len(body))
+    transport.writelines((head, body))
 
 
 class RejectedError(HeadraceError):

@@ -14,6 +14,7 @@ from headrace.http1.head_limits import ADDED, SAFE, NodeHeadLimits
 from headrace.upstream.errors import ConnectError, ExchangeError, SlowBodyError
 from headrace.upstream.nodes import Nodes
 from headrace.upstream.pool import ConnectionPool
+from headrace.upstream.response import is_plain_json
 from headrace_pipelines.errors import (
     HeadraceError,
     MediaTypeError,
@@ -255,9 +256,7 @@ class Answer:
     @property
     def json(self) -> bool:
         """Whether the body is plain JSON."""
-        if self._first(b"content-encoding") is not None:
-            return False
-        return (self._first(b"content-type") or b"").partition(b";")[0].strip().endswith(b"json")
+        return is_plain_json(self._first(b"content-type"), self._first(b"content-encoding"))
 
     @property
     def typed(self) -> bool:

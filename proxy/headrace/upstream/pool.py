@@ -188,12 +188,7 @@ class _Node:
 
     def acquire(self) -> NodeConnection | None:
         """A connection that can be used, if there is any."""
-        while self._waiting:
-            connection, since = self._waiting.pop()
-            if self._loop.time() - since < IDLE_SECONDS and connection.is_usable:
-                return connection
-            connection.close()
-        return None
+        return self._waiting.pop()[0] if self.has_idle else None
 
     @property
     def has_idle(self) -> bool:

@@ -42,6 +42,11 @@ class Exchange(Protocol):
         ...
 
 
+def is_plain_json(content_type: bytes | None, content_encoding: bytes | None) -> bool:
+    """Whether a body with these headers is JSON without a content coding."""
+    return content_encoding is None and (content_type or b"").partition(b";")[0].strip().endswith(b"json")
+
+
 class BufferedResponse:
     """A whole response; its connection has been released."""
 
@@ -55,13 +60,7 @@ class BufferedResponse:
     @property
     def is_json(self) -> bool:
         """Whether the body is plain JSON."""
-        kind = self.head.header(b"content-type") or b""
-        plain = self.head.header(b"content-encoding") is None
-        return plain and kind.partition(b";")[0].strip().endswith(b"json")
-
-    def client_head(self) -> bytes:
-        """The head for a client that speaks HTTP/1.1 and stays."""
-        return self.head.client_head(len(self.body))
+        return is_plain_json(self.head.header(b"content-type"), self.head.header(b"content-encoding"))
 
 
 class StreamedResponse:
