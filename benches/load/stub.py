@@ -32,6 +32,7 @@ class Stub(asyncio.Protocol):
     """HTTP/1.1 with Content-Length bodies; enough of a registry for pipelines to be stored."""
 
     indexes: dict[str, dict[str, dict[str, object]]] = {}
+    written = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins with an empty buffer."""
@@ -95,8 +96,14 @@ class Stub(asyncio.Protocol):
                 stats = {"count": len(numbers), "max": max(numbers, default=0), "sum": sum(numbers)}
                 shards = {"failed": 0, "successful": 1}
                 return 200, json.dumps({"_shards": shards, "aggregations": {"s": stats}}).encode()
-            code = b"must_not" not in body
+            code, asked = b"must_not" not in body, json.loads(body)
             hits = [d for d in documents.values() if (d["_source"]["kind"] == "code") is code]  # type: ignore[index]
+            sign = 1 if asked["sort"][0]["_seq_no"] == "asc" else -1
+            hits.sort(key=lambda hit: sign * int(str(hit["_seq_no"])))
+            if "search_after" in asked:
+                last = sign * asked["search_after"][0]
+                hits = [hit for hit in hits if sign * int(str(hit["_seq_no"])) > last]
+            hits = hits[: asked["size"]]
             found = {"_shards": {"failed": 0, "successful": 1}, "timed_out": False, "hits": {"hits": hits}}
             return 200, json.dumps(found).encode()
         if "/_doc/" not in path:
@@ -107,8 +114,9 @@ class Stub(asyncio.Protocol):
         if method == "DELETE":
             documents.pop(id_, None)
             return 200, b'{"result":"deleted"}'
-        documents[id_] = {"_id": id_, "_seq_no": len(documents), "_primary_term": 1, "_source": json.loads(body)}
-        documents[id_]["sort"] = [len(documents)]
+        number = Stub.written = Stub.written + 1
+        documents[id_] = {"_id": id_, "_seq_no": number, "_primary_term": 1, "_source": json.loads(body)}
+        documents[id_]["sort"] = [number]
         return 201, b"{}"
 
 

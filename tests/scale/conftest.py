@@ -19,6 +19,9 @@ from headrace.cli.errors import ExitCode
 from headrace_pipelines import Bundle
 from tests.node.backfill.corpus import Writers, contents, created, expected, filled, pipeline
 
+# Ray reads it when it is imported: its tasks run in the environment of the tests, also below `uv run`.
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+
 SAMPLE = 12_000
 DOCUMENTS = int(os.environ.get("HEADRACE_BACKFILL_DOCS", str(SAMPLE)))
 """Documents of jobs whose workers are killed; CONTRIBUTING.md has the long form."""

@@ -341,7 +341,7 @@ class Proxy:
         (route, params), context.target = routes.ROUTER.match_target(context.method, context.target)
         context.surface, context.reads, context.params = route.surface, route.idempotent, params.copy()
         if not routes.is_ours(context.target.raw_segments):
-            context.choose_versions = versions.chosen
+            await versions.prepare(context)
         if context.trace is not None:
             context.trace.route(context.method, route.path, route.surface)
         if route is routes.UNREAD and routes.is_ours(context.target.raw_segments):

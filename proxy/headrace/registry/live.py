@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -67,6 +68,7 @@ class LiveRegistry:
         self._snapshot = Snapshot(defaults=defaults or Slots())
         self._fingerprint: str | None = None
         self._again = 0.0
+        self._confirmed = -inf
         self.read_at: float | None = None
         """When the registry was last read whole, by `time.monotonic`."""
         self._copied: list[str] | None = None
@@ -141,25 +143,49 @@ class LiveRegistry:
                 await self.refresh()
                 await self.presence.tell(self.state, self.revisions)
             except HeadraceError as error:
-                if self.state == "none":
-                    self.why = error.reason
-                elif self.state == "current":
-                    log.warning("%s; the last good registry stays in force", error.reason)
-                    self.state = "cached"
+                self._failed(error)
             except Exception:
                 log.exception("the registry could not be refreshed; the last good one stays in force")
+
+    def _failed(self, error: HeadraceError) -> None:
+        if self.state == "none":
+            self.why = error.reason
+        elif self.state == "current":
+            log.warning("%s; the last good registry stays in force", error.reason)
+            self.state = "cached"
 
     async def refresh(self) -> None:
         """Takes over what has changed in the store, in a task of its own: who waits may go. Raises RegistryError."""
         await self._refreshes.run(self._in_turn())
 
+    async def confirm(self, seconds: float) -> None:
+        """Takes over what has changed, if the store was last asked longer ago than that; one call serves all waiters.
+
+        The last good state stays where the store cannot be read.
+        """
+        if self.state == "current" and monotonic() - self._confirmed > seconds:
+            await self._refreshes.run(self._confirm_in_turn(seconds))
+
+    async def _confirm_in_turn(self, seconds: float) -> None:
+        async with self._turn:
+            if self.state == "current" and monotonic() - self._confirmed > seconds:
+                try:
+                    await self._read_changes()
+                except HeadraceError as error:
+                    self._failed(error)
+
     async def _in_turn(self) -> None:
         async with self._turn:
-            fingerprint = await self.store.fingerprint()
-            if fingerprint != self._fingerprint or monotonic() >= self._again:
-                self._again = await self._read(fingerprint)
-                self._fingerprint = fingerprint
-            self.state = "current"
+            await self._read_changes()
+
+    async def _read_changes(self) -> None:
+        asked = monotonic()
+        fingerprint = await self.store.fingerprint()
+        if fingerprint != self._fingerprint or monotonic() >= self._again:
+            self._again = await self._read(fingerprint)
+            self._fingerprint = fingerprint
+        self.state = "current"
+        self._confirmed = asked
 
     async def _read(self, fingerprint: str) -> float:
         """Reads everything, installs it, and then repairs; gives when (by `time.monotonic`) to do so again."""

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headrace.registry.live import LiveRegistry
 from tests.conftest import NDJSON, Http, native, ndjson
+from tests.node.registry.test_registry_tampering import another, until
 
 if TYPE_CHECKING:
-    pass
+    from pathlib import Path
+
+    from headrace.settings import Settings
 
 HALF = [{"percent": 50}]
 FAILS = native("n", "convert", field="bad", type="long", ignore_missing=True)
@@ -259,3 +263,28 @@ async def test_steps_go_on_by_themselves_and_a_pause_holds_them(through: Http, n
     resumed = (await through.post(f"/_pipeline/{name}/_resume")).json
     assert (resumed["state"], resumed["step"]) == ("running", 1)
     assert resumed["next_step_in_seconds"] <= now["next_step_in_seconds"]
+
+
+async def test_a_proxy_whose_polls_are_late_reads_the_step_before_it_serves(
+    through: Http, settings: Settings, tmp_path: Path, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Else a key that has met the candidate through one proxy would go back at another."""
+    await versions(through, name, "document")
+    await through.index(name, document=name)
+    await start(through, name, steps=[{"percent": 1, "for": "1s"}, {"percent": 100}])
+    keep_current = LiveRegistry._keep_current
+
+    async def never(_: LiveRegistry) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(LiveRegistry, "_keep_current", never)
+    async with another(settings, tmp_path / "other", through.session) as late:
+        monkeypatch.setattr(LiveRegistry, "_keep_current", keep_current)
+        assert (await late.get(f"/_pipeline/{name}/_rollout")).json["percent"] == 1
+
+        async def at_last_step() -> bool:
+            return (await through.get(f"/_pipeline/{name}/_rollout")).json["percent"] == 100
+
+        await until(at_last_step, 15)
+        met = [await marks(http, direct, name, [f"k{n}" for n in range(50)]) for http in (through, late)]
+        assert met == [{f"k{n}": 2 for n in range(50)}] * 2

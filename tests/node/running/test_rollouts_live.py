@@ -188,7 +188,7 @@ async def test_no_key_meets_two_versions_within_a_step_and_none_goes_back(serve:
     proxies = await two(serve)
     bases = [http.base for _, http in proxies]
     http = proxies[0][1]
-    steps = [{"percent": 10, "for": "3s"}, {"percent": 40, "for": "3s"}, {"percent": 80}]
+    steps = [{"percent": 10, "for": "2s"}, {"percent": 40, "for": "2s"}, {"percent": 80}]
     await prepared(http, name, [MARK], [native("mark", "set", field="v", value=2)], steps=steps)
     for number in (1, 2):
         body = {"type": "query", "version": str(number), "stages": [native("size", "set", field="size", value=number)]}
@@ -198,7 +198,7 @@ async def test_no_key_meets_two_versions_within_a_step_and_none_goes_back(serve:
     await direct.bulk(*[line for n in range(3) for line in ({"index": {"_index": name, "_id": f"s{n}"}}, {})])
     spec = {"candidate": "2", "mode": "canary", "steps": steps}
     assert (await http.put(f"/_pipeline/{name}-q/_rollout", spec)).status == 201
-    traffic, until = Traffic(bases, name, lambda k: {"k": k}, keys=300), time.monotonic() + 12.0
+    traffic, until = Traffic(bases, name, lambda k: {"k": k}, keys=300), time.monotonic() + 20.0
     met: dict[str, list[int]] = {}
     while time.monotonic() < until:
         for k in await traffic.bulk():

@@ -28,7 +28,7 @@ async def test_a_stage_gets_the_value_and_nobody_else(knowing: Http, direct: Htt
     assert b"${secret:SALT}" in shown.body
     for answer in (shown, await knowing.get(f"/_pipeline/{name}/_versions"), await knowing.get("/_pipeline")):
         assert b"p3pper" not in answer.body
-    registry = await direct.get("/.headrace*/_search?size=100&expand_wildcards=all")
+    registry = await direct.get("/.headrace*/_search?size=10000&expand_wildcards=all")
     assert name.encode() in registry.body
     assert b"p3pper" not in registry.body
     assert "p3pper" not in caplog.text

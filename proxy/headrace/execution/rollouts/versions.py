@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.execution.rollouts.changing import POLLS
 from headrace.execution.rollouts.keys import meets_candidate
 from headrace_pipelines import PipelineType
 
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
 
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Snapshot
+
+
+async def prepare(context: RequestContext) -> None:
+    """Has a request meet the versions of its key.
+
+    Where a rollout runs, it waits until this process has read all steps that may have begun: one whose polls are late
+    would go on with the step before, while others are at the next one.
+    """
+    context.choose_versions = chosen
+    registry = context.components.registry
+    if registry.state == "current" and registry.snapshot.has_rollouts:
+        await registry.confirm(POLLS * registry.poll)
 
 
 def chosen(context: RequestContext, snapshot: Snapshot) -> Snapshot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,10 @@ def _spark(master: str) -> Iterator[tuple[Engine, int]]:
 
 @contextmanager
 def _ray(master: str) -> Iterator[tuple[Engine, int]]:
+    if not master:
+        # Tasks on this machine run in this very environment. Ray reads the variable when it is imported; without it
+        # tasks of a process below `uv run` wait for an environment that `uv run` makes of a copy of the directory.
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         from headrace import ray
     except ImportError as error:
