@@ -31,7 +31,7 @@ from headrace_pipelines.stages import Composite, FusedGroup, StageContext, group
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from headrace_pipelines.engine import Batch, Deadline, StageRun
+    from headrace_pipelines.engine import Batch, Bulk, Deadline, FusedPipeline, FusedRun, StageRun
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.stages import CompiledStage, ExecutionUnit, StageNode
     from headrace_pipelines.stages.policy import Retry
@@ -71,6 +71,17 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
         run.forget()
         return None
     return run
+
+
+def attempt_bulk(pipeline: FusedPipeline, parsed: Bulk, keys: list[int], seconds: float) -> FusedRun:
+    """A run over the documents of a bulk at these targets, by the engine alone, for `seconds` at most.
+
+    The bulk has taken over what it made, unless it is `late`: the bulk is spent then. It is counted by [`count_fused`].
+    """
+    try:
+        return parsed.run(pipeline, keys, seconds)
+    except PanicException:
+        raise EngineError from None
 
 
 def record_skipped(pipeline: Pipeline, documents: int) -> Execution:

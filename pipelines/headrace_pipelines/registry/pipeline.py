@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.engine import FusedPipeline
 from headrace_pipelines.registry.cost import CostEstimate
 from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, FusedGroup, StageNode, group_stages
 from headrace_pipelines.stages.native import FIT_MAPPING, NativeRunner
@@ -60,6 +61,18 @@ class Pipeline:
         bare = self.definition.type is PipelineType.DOCUMENT and self.timeout is None and not self.handlers
         group = self.units[0] if bare and len(self.units) == 1 else None
         return group if isinstance(group, FusedGroup) else None
+
+    @cached_property
+    def fused(self) -> FusedPipeline | None:
+        """Itself for runs that the engine counts, where its stages are [`only_group`] and it can run."""
+        group = self.only_group
+        if group is None or self.fault is not None or not self.definition.enabled:
+            return None
+        tallies = [
+            (self.stats.stage(node.label).tally, node.runner.stats.tally if node.runner.stats is not None else None)
+            for node in group.nodes
+        ]
+        return FusedPipeline(self.label, group.steps, tallies, self.stats.tally, self.conditions)
 
     @cached_property
     def nodes(self) -> list[StageNode]:

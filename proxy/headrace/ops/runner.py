@@ -10,14 +10,14 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace_pipelines import Deadline, RunOptions, attempt, execute
+from headrace_pipelines import Deadline, RunOptions, attempt, attempt_bulk, execute
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.settings import Settings
-    from headrace_pipelines import Batch, Execution, Run
+    from headrace_pipelines import Batch, Bulk, Execution, FusedPipeline, FusedRun, Run
     from headrace_pipelines.registry import Pipeline
 
 INLINE_WORK = 3 << 20
@@ -139,6 +139,17 @@ class Runner:
         """
         nbytes = batch.nbytes
         return self._attempt(pipeline, batch, nbytes, options) if self._is_short(pipeline, nbytes) else None
+
+    def attempt_bulk(self, pipeline: Pipeline, fused: FusedPipeline, parsed: Bulk, keys: list[int]) -> FusedRun | None:
+        """The same for the documents of a bulk at these targets, which has them back then; in one call of the engine."""
+        measured = not _is_safe(pipeline, parsed.nbytes)
+        if measured and pipeline.cost.predict(parsed.nbytes) > self._max_inline_ns:
+            return None
+        start = time.thread_time_ns() if measured else 0
+        run = attempt_bulk(fused, parsed, keys, min(self._timeout, INLINE_SECONDS))
+        if measured and run.nbytes:
+            pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
+        return None if run.late else run
 
     def _is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
         """Whether a run over so many bytes may be tried on the event loop."""
