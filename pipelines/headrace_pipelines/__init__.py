@@ -38,7 +38,7 @@ from headrace_pipelines.engine import (
     without_types,
 )
 from headrace_pipelines.errors import HeadraceError
-from headrace_pipelines.executor import Run, attempt, attempt_bulk, execute, record_skipped
+from headrace_pipelines.executor import Run, attempt, attempt_fused, execute, record_skipped
 from headrace_pipelines.executor.report import Execution, RunOptions, StageTime, count_fused
 from headrace_pipelines.local import BulkOutcome, Bundle, Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
@@ -67,7 +67,7 @@ __all__ = [
     "Snapshot",
     "StageTime",
     "attempt",
-    "attempt_bulk",
+    "attempt_fused",
     "canonical_json",
     "count_fused",
     "execute",

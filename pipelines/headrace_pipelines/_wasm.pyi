@@ -235,6 +235,7 @@ class Step:
         target_field: str | None = None,
         merge: bool = False,
         metadata: bool = False,
+        single: bool = False,
     ) -> Step | None: ...
 
 @final
@@ -468,7 +469,11 @@ class FusedPipeline:
         tallies: list[tuple[Tally, Tally | None]],
         runs: RunTally,
         conditions: list[Condition],
+        *,
+        closed: bool,
+        sifts: bool,
     ) -> FusedPipeline: ...
+    def run(self, batch: Batch, seconds: float) -> FusedRun: ...
 
 @final
 class FusedRun:

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace_pipelines import Deadline, RunOptions, attempt, attempt_bulk, execute
+from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, execute
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -140,13 +140,16 @@ class Runner:
         nbytes = batch.nbytes
         return self._attempt(pipeline, batch, nbytes, options) if self._is_short(pipeline, nbytes) else None
 
-    def attempt_bulk(self, pipeline: Pipeline, fused: FusedPipeline, parsed: Bulk, keys: list[int]) -> FusedRun | None:
-        """The same for the documents of a bulk at these targets, which has them back then; in one call of the engine."""
-        measured = not _is_safe(pipeline, parsed.nbytes)
-        if measured and pipeline.cost.predict(parsed.nbytes) > self._max_inline_ns:
+    def attempt_fused(
+        self, pipeline: Pipeline, fused: FusedPipeline, documents: Batch | Bulk, keys: list[int] | None = None
+    ) -> FusedRun | None:
+        """The same in one call of the engine; of a bulk the documents at the targets `keys`, which it has back then."""
+        nbytes = documents.nbytes
+        measured = not _is_safe(pipeline, nbytes)
+        if measured and not self._is_short(pipeline, nbytes):
             return None
         start = time.thread_time_ns() if measured else 0
-        run = attempt_bulk(fused, parsed, keys, min(self._timeout, INLINE_SECONDS))
+        run = attempt_fused(fused, documents, min(self._timeout, INLINE_SECONDS), keys)
         if measured and run.nbytes:
             pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
         return None if run.late else run

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pyo3::prelude::*;
 
-use crate::document::effect::ErrorContext;
+use crate::document::Kind;
+use crate::document::effect::{ErrorContext, name_of};
 use crate::engine::clock::now_ns;
 use crate::engine::deadline::Deadline;
 use crate::pipeline::batch::Batch;
@@ -25,20 +26,52 @@ pub(crate) struct FusedPipeline {
     runs: Py<RunTally>,
     /// If a document meets none of these, no stage does anything to it; empty where that is not so.
     pub(crate) conditions: Vec<Py<Condition>>,
+    /// Whether a failure ends a document's way where a stage does not say.
+    closed: bool,
+    /// Whether hits that cannot be read pass by it.
+    sifts: bool,
 }
 
 #[pymethods]
 impl FusedPipeline {
-    /// `tallies`: for each step that of the stage, and that of its UDF.
+    /// `tallies`: for each step that of the stage, and that of its UDF. `closed`: a failure ends a document's way where a stage
+    /// does not say. `sifts`: hits of a response that cannot be read pass by it.
     #[new]
+    #[pyo3(signature = (label, steps, tallies, runs, conditions, *, closed, sifts))]
     fn new(
         label: String,
         steps: Vec<Py<Step>>,
         tallies: Vec<StageTallies>,
         runs: Py<RunTally>,
         conditions: Vec<Py<Condition>>,
+        closed: bool,
+        sifts: bool,
     ) -> Self {
-        Self { label, steps, tallies, runs, conditions }
+        Self { label, steps, tallies, runs, conditions, closed, sifts }
+    }
+
+    /// Runs it over a batch, for `seconds` at most; see [`FusedRun::late`].
+    fn run(slf: Py<Self>, py: Python<'_>, mut batch: PyRefMut<'_, Batch>, seconds: f64) -> FusedRun {
+        FusedRun::over(py, slf, &mut batch, &Deadline::new(Some(seconds)))
+    }
+}
+
+impl FusedPipeline {
+    /// The stages over the documents; `None` for a response that cannot be read, which passes by.
+    fn run_stages(&self, batch: &mut Batch, deadline: &Deadline) -> Option<Vec<Counts>> {
+        let sifted = if self.sifts { batch.sift_response(false)? } else { 0 };
+        // A `_meta` that the client wrote itself stays: the cluster refuses it.
+        let takes_notes = batch.kind == Kind::Query && !batch.has_notes();
+        let planned = batch.planned(&self.steps, deadline, self.closed, &self.label, u64::MAX);
+        let check = ErrorContext::of_check(&self.label);
+        let counts = batch.run_planned(&planned, &deadline.inner, u64::MAX, check, 1);
+        if takes_notes {
+            batch.take_notes();
+        }
+        if sifted > 0 {
+            batch.restore_hits();
+        }
+        Some(counts)
     }
 }
 
@@ -47,6 +80,8 @@ impl FusedPipeline {
 pub(crate) struct FusedRun {
     pipeline: Py<FusedPipeline>,
     counts: Vec<Counts>,
+    /// Whether it let a response pass by that cannot be read.
+    passed_by: bool,
     documents: Documents,
     duration_ns: u64,
     /// Bytes of the documents.
@@ -92,14 +127,18 @@ impl FusedRun {
         Ok(telling)
     }
 
-    /// The labels of the stages that failed on all that came, and let it pass.
+    /// The labels of the stages that failed on all that came, and let it pass; the pipeline's name for a response that passed by.
     #[getter]
     fn skipped(&self) -> Vec<&str> {
-        let steps = self.pipeline.get().steps.iter().map(Py::get);
+        let pipeline = self.pipeline.get();
+        if self.passed_by {
+            return vec![name_of(&pipeline.label)];
+        }
+        let steps = pipeline.steps.iter().map(Py::get);
         let tolerated = steps.zip(&self.counts).filter(|(step, (reached, asked, ran))| {
             let failures = |run: &Option<StageRun>| run.as_ref().map_or(0, |run| run.failures);
             let failed = if failures(ran) > 0 { failures(ran) } else { failures(asked) };
-            step.aborts == Some(false) && failed > 0 && failed == *reached
+            !step.aborts.unwrap_or(pipeline.closed) && failed > 0 && failed == *reached
         });
         tolerated.map(|(step, _)| step.label.as_str()).collect()
     }
@@ -111,7 +150,7 @@ impl FusedRun {
         let asked = || StageRun { documents, skipped: documents, ..StageRun::default() };
         let counts = pipeline.get().steps.iter().map(|_| (documents, Some(asked()), None)).collect();
         let documents = Documents { live: documents, left: documents, ..Documents::default() };
-        Self { pipeline, counts, documents, duration_ns: 0, nbytes: 0, late: false }
+        Self { pipeline, counts, passed_by: false, documents, duration_ns: 0, nbytes: 0, late: false }
     }
 
     /// Runs the pipeline over a batch, on this thread. One that panics is counted before that goes on.
@@ -121,9 +160,7 @@ impl FusedRun {
         let nbytes = batch.nbytes();
         let fused = pipeline.get();
         let work = || {
-            let planned = batch.planned(&fused.steps, deadline, true, &fused.label, u64::MAX);
-            let check = ErrorContext::of_check(&fused.label);
-            let counts = batch.run_planned(&planned, &deadline.inner, u64::MAX, check, 1);
+            let counts = fused.run_stages(batch, deadline);
             (counts, batch.counts())
         };
         let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
@@ -135,6 +172,7 @@ impl FusedRun {
             resume_unwind(panic)
         });
         let documents = Documents { live, left, dropped, failures };
-        Self { pipeline, counts, documents, duration_ns, nbytes, late: deadline.inner.is_over() }
+        let (passed_by, late) = (counts.is_none(), deadline.inner.is_over());
+        Self { pipeline, counts: counts.unwrap_or_default(), passed_by, documents, duration_ns, nbytes, late }
     }
 }

@@ -21,7 +21,7 @@ from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
 from headrace.server.reply import reply_answer
 from headrace.server.response import WholeAnswer
-from headrace_pipelines import Bulk, BulkError, Execution, PipelineType, count_fused
+from headrace_pipelines import Bulk, BulkError, Execution, count_fused
 from headrace_pipelines.errors import EngineError, UpstreamError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
@@ -118,28 +118,29 @@ class InlineWrites:
 
     def __init__(self, components: Components, snapshot: Snapshot, view: View) -> None:
         self._components = components
-        self._snapshot = snapshot
-        self._view = view
         self._registry = components.settings.registry_index
-        self._released = snapshot.names_with_rollouts(PipelineType.DOCUMENT)
+        self._attachments = components.attachments.of(snapshot, view)
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
         found: dict[str, document_run.Group] = {}
+        attachments = self._attachments
         for key, (index, name, writes) in enumerate(parsed.targets()):
-            if name is not None or index is None or registry_guard.names_registry(index, self._registry):
+            if name is not None or index is None:
                 return None
-            if not writes:
+            attached = attachments.find(index)
+            if attached is None and (writes or registry_guard.names_registry(index, self._registry)):
+                return None
+            pipeline = attached.pipeline if attached is not None and writes else None
+            if pipeline is None:
                 continue
-            written = self._view.written_by(index)
-            if written is None:
+            if attached is not None and not attached.plain:
                 return None
-            association = self._snapshot.associations.find(document_run.DEFAULT, written)
-            if association is not None:
-                pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
-                if pipeline.fitters or association.name in self._released:
-                    return None
-                found.setdefault(pipeline.label, (pipeline, []))[1].append(key)
+            group = found.get(pipeline.label)
+            if group is None:
+                found[pipeline.label] = (pipeline, [key])
+            else:
+                group[1].append(key)
         return found
 
     def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
@@ -165,7 +166,7 @@ class InlineWrites:
         """Runs one pipeline over its documents; false where it belongs on a thread."""
         parsed, runner, fused = work.parsed, self._components.runner, pipeline.fused
         if fused is not None:
-            fused_run = runner.attempt_bulk(pipeline, fused, parsed, keys)
+            fused_run = runner.attempt_fused(pipeline, fused, parsed, keys)
             if fused_run is None:
                 return False
             if len(fused_run):

@@ -210,12 +210,12 @@ impl Batch {
     }
 
     /// Whether the request has a member `_meta`.
-    fn has_notes(&self) -> bool {
+    pub(crate) fn has_notes(&self) -> bool {
         self.docs.first().is_some_and(|doc| query_notes::is_in(text_of(&self.body, &doc.text)))
     }
 
     /// Moves what stages wrote into `_meta` of the request to `meta` of its context.
-    fn take_notes(&mut self) {
+    pub(crate) fn take_notes(&mut self) {
         let body = Arc::clone(&self.body);
         let Some(doc) = self.docs.first_mut().filter(|doc| doc.active()) else { return };
         if let Some(text) = query_notes::moved(text_of(&body, &doc.text), &mut doc.meta) {
