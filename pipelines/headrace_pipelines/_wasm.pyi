@@ -14,6 +14,8 @@ __all__ = [
     "ChunkedDecoder",
     "Condition",
     "Deadline",
+    "FusedPipeline",
+    "FusedRun",
     "HeadError",
     "Histogram",
     "KeyShare",

@@ -149,10 +149,9 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
 
 def count_fused(pipeline: Pipeline, run: FusedRun) -> None:
     """Counts a run by the engine, and keeps its errors and log lines."""
-    told = run.count()
-    group = pipeline.group
-    for at, stage_run in told if group is not None else ():
-        _keep_samples(pipeline, group.nodes[at], stage_run, logged=True)
+    # Each of its stages does work, and has no other within.
+    for at, stage_run in run.count():
+        _keep_samples(pipeline, pipeline.nodes[at], stage_run, logged=True)
 
 
 def _keep_samples(pipeline: Pipeline, stage: StageNode, run: StageRun, *, logged: bool) -> None:

@@ -40,7 +40,7 @@ DOCUMENTS = [
 RENAME = native("r", "rename_field", field="level", target_field="grade")
 HIT = '{"_index":"i","_id":"1","_score":1.0,"_source":{"level":"A"}}'
 RESPONSES = [
-    '{"hits":{"hits":[%s]}}' % ",".join(hits)
+    f'{{"hits":{{"hits":[{",".join(hits)}]}}}}'
     for hits in ([], [HIT, HIT], [HIT.replace('"A"', '"\\ud800"'), HIT], [HIT.replace('"A"', "tru")])
 ]
 ELSEWHERE = [*RESPONSES, '{"hits":{"hits":[]},"aggregations":{"a":"\\ud800"}}', '{"hits"']
@@ -59,7 +59,9 @@ def counted(made):
         for key, value in sorted(json.loads(text).items())
         if "duration" not in key and key not in ("last_executed", "stage_stats", "last_errors", "fuel")
     ] + sorted(
-        repr(sorted((key, value) for key, value in part.items() if "duration" not in key and key not in ("time", "fuel")))
+        repr(
+            sorted((key, value) for key, value in part.items() if "duration" not in key and key not in ("time", "fuel"))
+        )
         for many in ("stage_stats", "last_errors")
         for part in json.loads(text)[many]
     )
