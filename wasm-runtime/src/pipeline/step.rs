@@ -48,7 +48,7 @@ impl Step {
         metadata: bool,
         single: bool,
     ) -> Option<Self> {
-        if udf.get().batched() && !(single && !udf.get().inner.interpreted()) {
+        if udf.get().batched() && (!single || udf.get().inner.interpreted()) {
             return None;
         }
         let op = StepOp::Udf { udf, processor: processor.to_owned(), target_field, merge, metadata };
