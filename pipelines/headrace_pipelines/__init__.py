@@ -22,6 +22,8 @@ from headrace_pipelines.engine import (
     Bulk,
     BulkError,
     Deadline,
+    FusedPipeline,
+    FusedRun,
     Mapping,
     Mappings,
     canonical_json,
@@ -36,8 +38,8 @@ from headrace_pipelines.engine import (
     without_types,
 )
 from headrace_pipelines.errors import HeadraceError
-from headrace_pipelines.executor import Run, attempt, execute, record_skipped
-from headrace_pipelines.executor.report import Execution, RunOptions, StageTime
+from headrace_pipelines.executor import Run, attempt, attempt_fused, execute, record_skipped
+from headrace_pipelines.executor.report import Execution, RunOptions, StageTime, count_fused
 from headrace_pipelines.local import BulkOutcome, Bundle, Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
 
@@ -50,6 +52,8 @@ __all__ = [
     "Deadline",
     "Execution",
     "Failure",
+    "FusedPipeline",
+    "FusedRun",
     "HeadraceError",
     "Mapping",
     "Mappings",
@@ -63,7 +67,9 @@ __all__ = [
     "Snapshot",
     "StageTime",
     "attempt",
+    "attempt_fused",
     "canonical_json",
+    "count_fused",
     "execute",
     "filter_path",
     "fixed_sources",

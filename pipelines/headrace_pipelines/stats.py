@@ -7,14 +7,13 @@ turns the sum into what the API answers. So percentiles are true over all worker
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace_pipelines.engine import Histogram, Tally
+from headrace_pipelines.engine import Histogram, RunTally, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,24 +118,24 @@ class StageStats:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        # Each call of a tally is one step under the GIL.
-        self._tally = Tally()
+        self.tally = Tally()
+        """Where the engine counts, too. Each call of it is one step under the GIL."""
 
     def add(self, run: StageRun) -> None:
         """Counts one batch."""
-        self._tally.add(run)
+        self.tally.add(run)
 
     def skip(self, documents: int) -> None:
         """Counts documents that the stage did not see: condition not met, disabled, past the deadline."""
-        self._tally.skip(documents)
+        self.tally.skip(documents)
 
     def retry(self, documents: int) -> None:
         """Counts documents that are tried again."""
-        self._tally.retry(documents)
+        self.tally.retry(documents)
 
     def dump(self) -> StageCounts:
         """The counts now."""
-        runs, documents, costs, durations = self._tally.dump()
+        runs, documents, costs, durations = self.tally.dump()
         return StageCounts(self._name, *runs, *documents, *costs, durations)
 
 
@@ -145,8 +144,8 @@ class PipelineStats:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = PipelineCounts()
-        self._durations = Histogram()
+        self.tally = RunTally()
+        """Its runs, where the engine counts, too. Each call of it is one step under the GIL."""
         self._stages: dict[str, StageStats] = {}
         self._errors: deque[ErrorSample] = deque(maxlen=LAST_ERRORS)
         self._failures: dict[tuple[str, str], int] = {}
@@ -154,31 +153,19 @@ class PipelineStats:
     @property
     def runs(self) -> int:
         """The number of finished runs."""
-        return self._counts.total
+        return self.tally.runs
 
     def start_run(self) -> None:
         """Counts a run in progress."""
-        with self._lock:
-            self._counts.current += 1
+        self.tally.start()
 
     def forget(self) -> None:
         """Takes back [`start_run`]: the run starts again on a thread."""
-        with self._lock:
-            self._counts.current -= 1
+        self.tally.forget()
 
     def end(self, duration_ns: int, documents: int, out: int, dropped: int, failures: int) -> None:
         """Counts a finished run; it failed if any of its documents ended as an error."""
-        with self._lock:
-            counts = self._counts
-            counts.current -= 1
-            counts.total += 1
-            counts.failed += failures > 0
-            counts.documents += documents
-            counts.out += out
-            counts.dropped += dropped
-            counts.document_failures += failures
-            counts.last = time.time()
-            self._durations.record(duration_ns)
+        self.tally.end(duration_ns, documents, out, dropped, failures)
 
     def stage(self, name: str) -> StageStats:
         """The counts of one stage."""
@@ -211,14 +198,14 @@ class PipelineStats:
 
     def dump(self) -> PipelineCounts:
         """The counts now."""
+        (total, failed, current), documents, last, durations = self.tally.dump()
+        dumped = PipelineCounts(total, failed, current, *documents, last=last, durations=durations, failures_by_type={})
         with self._lock:
             stages = list(self._stages.values())
-            dumped = msgspec.structs.replace(
-                self._counts, durations=self._durations.counts(), errors=list(self._errors), failures_by_type={}
-            )
+            dumped.errors = list(self._errors)
             for (stage_name, kind), count in self._failures.items():
                 dumped.failures_by_type.setdefault(stage_name, {})[kind] = count
-        dumped.stages = [stage.dump() for stage in stages]
+        dumped.stages = [stage.dump() for stage in stages if stage.tally.used]
         dumped.skips = sum(stage.skips for stage in dumped.stages)
         dumped.retries = sum(stage.retries for stage in dumped.stages)
         return dumped

@@ -52,7 +52,7 @@ mod tests {
     use crate::json::{DocView, with_view};
     use crate::native::Native;
     use crate::pipeline::condition::Condition;
-    use crate::pipeline::condition_state::ConditionState;
+    use crate::pipeline::condition::state::ConditionState;
     use crate::pipeline::fused::Run;
     use crate::pipeline::parallel::run_fused;
     use crate::pipeline::stage::{StageOp, StageState};

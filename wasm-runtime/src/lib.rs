@@ -38,6 +38,8 @@ fit_for_python!(
     engine::deadline::Deadline,
     pipeline::share::KeyShare,
     pipeline::step::Step,
+    pipeline::counted::FusedPipeline,
+    pipeline::counted::FusedRun,
     bulk::body_view::BodyView,
     udf::module::Module,
     udf::module::Udf,
@@ -47,6 +49,7 @@ fit_for_python!(
     native::fit_mapping::Mappings,
     stats::Histogram,
     stats::StageRun,
+    stats::RunTally,
     stats::Tally,
     http1::body_buffer::BodyBuffer,
     http1::chunked::ChunkedDecoder,
@@ -64,6 +67,8 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<stats::StageRun>()?;
     m.add_class::<pipeline::share::KeyShare>()?;
     m.add_class::<pipeline::step::Step>()?;
+    m.add_class::<pipeline::counted::FusedPipeline>()?;
+    m.add_class::<pipeline::counted::FusedRun>()?;
     m.add_class::<bulk::Bulk>()?;
     m.add_class::<udf::module::Module>()?;
     m.add_class::<udf::module::Udf>()?;
@@ -72,6 +77,7 @@ fn _wasm(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<native::fit_mapping::Mapping>()?;
     m.add_class::<native::fit_mapping::Mappings>()?;
     m.add_class::<stats::Histogram>()?;
+    m.add_class::<stats::RunTally>()?;
     m.add_class::<stats::Tally>()?;
     m.add("PanicException", m.py().get_type::<pyo3::panic::PanicException>())?;
     m.add("ModuleError", m.py().get_type::<error::ModuleError>())?;

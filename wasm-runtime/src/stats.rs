@@ -1,6 +1,8 @@
 //! Counts of a stage over a batch, and durations with true percentiles (HDR: three significant digits from 1 µs to 1
 //! h).
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use hdrhistogram::Histogram as Hdr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -75,20 +77,26 @@ impl Tally {
     }
 
     /// Counts one batch.
-    fn add(&mut self, run: &StageRun) -> PyResult<()> {
+    pub(crate) fn add(&mut self, run: &StageRun) -> PyResult<()> {
         self.runs += 1;
         self.sum.count(run);
         self.durations.record(run.duration_ns)
     }
 
     /// Counts documents that the stage did not see.
-    fn skip(&mut self, documents: u64) {
+    pub(crate) fn skip(&mut self, documents: u64) {
         self.skipped += documents;
     }
 
     /// Counts documents that are tried again.
     fn retry(&mut self, documents: u64) {
         self.retried += documents;
+    }
+
+    /// Whether anything has been counted.
+    #[getter]
+    fn used(&self) -> bool {
+        self.runs > 0 || self.skipped > 0 || self.retried > 0
     }
 
     /// The counts.
@@ -100,6 +108,82 @@ impl Tally {
             (fuel, memory),
             self.durations.counts(),
         )
+    }
+}
+
+/// Counts and durations of the runs of one version of a pipeline.
+#[pyclass(module = "headrace_pipelines._wasm")]
+pub(crate) struct RunTally {
+    current: i64,
+    runs: u64,
+    failed: u64,
+    sum: Documents,
+    /// When the last run ended, in seconds since 1970.
+    last: f64,
+    durations: Histogram,
+}
+
+/// The documents of a run: those that came, were left, dropped, and ended as errors.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Documents {
+    pub(crate) live: usize,
+    pub(crate) left: usize,
+    pub(crate) dropped: usize,
+    pub(crate) failures: usize,
+}
+
+/// The values of a tally of runs: (runs, failed runs, runs in progress), (documents, left, dropped, failed), when the last run
+/// ended, durations.
+type TalliedRuns = ((u64, u64, i64), (usize, usize, usize, usize), f64, Vec<(u64, u32)>);
+
+#[pymethods]
+impl RunTally {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let (sum, durations) = (Documents::default(), Histogram::new()?);
+        Ok(Self { current: 0, runs: 0, failed: 0, sum, last: 0.0, durations })
+    }
+
+    /// Counts a run in progress.
+    fn start(&mut self) {
+        self.current += 1;
+    }
+
+    /// Takes back `start`.
+    fn forget(&mut self) {
+        self.current -= 1;
+    }
+
+    /// Counts a run in progress as finished; it failed if any of its documents ended as an error.
+    fn end(&mut self, ns: u64, live: usize, left: usize, dropped: usize, failures: usize) -> PyResult<()> {
+        self.current -= 1;
+        self.add(ns, Documents { live, left, dropped, failures })
+    }
+
+    /// The number of finished runs.
+    #[getter]
+    fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// The counts.
+    fn dump(&self) -> TalliedRuns {
+        let Documents { live, left, dropped, failures } = self.sum;
+        ((self.runs, self.failed, self.current), (live, left, dropped, failures), self.last, self.durations.counts())
+    }
+}
+
+impl RunTally {
+    /// Counts a finished run that was not counted as one in progress.
+    pub(crate) fn add(&mut self, ns: u64, documents: Documents) -> PyResult<()> {
+        self.runs += 1;
+        self.failed += u64::from(documents.failures > 0);
+        self.sum.live += documents.live;
+        self.sum.left += documents.left;
+        self.sum.dropped += documents.dropped;
+        self.sum.failures += documents.failures;
+        self.last = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        self.durations.record(ns)
     }
 }
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace_pipelines.definition import FailurePolicy, PipelineType
-from headrace_pipelines.engine import PanicException
+from headrace_pipelines.engine import Batch, PanicException
 from headrace_pipelines.errors import EngineError
 from headrace_pipelines.executor.report import (
     Execution,
@@ -31,7 +31,7 @@ from headrace_pipelines.stages import Composite, FusedGroup, StageContext, group
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from headrace_pipelines.engine import Batch, Deadline, StageRun
+    from headrace_pipelines.engine import Bulk, Deadline, FusedPipeline, FusedRun, StageRun
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.stages import CompiledStage, ExecutionUnit, StageNode
     from headrace_pipelines.stages.policy import Retry
@@ -71,6 +71,23 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
         run.forget()
         return None
     return run
+
+
+def attempt_fused(
+    pipeline: FusedPipeline, documents: Batch | Bulk, seconds: float, keys: list[int] | None = None
+) -> FusedRun:
+    """A run by the engine alone, for `seconds` at most: over a batch, or the documents of a bulk at the targets `keys`.
+
+    It is counted by [`count_fused`]. One that is `late` has spent the documents.
+    """
+    try:
+        return (
+            pipeline.run(documents, seconds)
+            if isinstance(documents, Batch)
+            else documents.run(pipeline, keys or [], seconds)
+        )
+    except PanicException:
+        raise EngineError from None
 
 
 def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
@@ -133,10 +150,7 @@ class Run:
             self.batch.check(self.label)
             self._refuse(400, self.pipeline.fault.type, f"cannot run: {self.pipeline.fault.reason}")
             return
-        group = self.pipeline.only_group if self.execution.trace is None and not self.deadline.over else None
-        if group is not None:
-            self._run_fused(self.batch, group, None)
-        elif self.pipeline.definition.type is not PipelineType.RESULT:
+        if self.pipeline.definition.type is not PipelineType.RESULT:
             self._run_all()
         elif self._sift():
             self._run_all()

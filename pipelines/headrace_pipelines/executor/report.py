@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace_pipelines.engine import Batch, StageRun
+    from headrace_pipelines.engine import Batch, FusedRun, StageRun
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.stages import FusedGroup, StageNode
 
@@ -144,9 +144,20 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
     pipeline.stats.stage(stage.label).add(run)
     if options.counted and stage.runner.stats is not None:
         stage.runner.stats.add(run)
+    _keep_samples(pipeline, stage, run, logged=options.logged)
+
+
+def count_fused(pipeline: Pipeline, run: FusedRun) -> None:
+    """Counts a run by the engine, and keeps its errors and log lines."""
+    # Each of its stages does work, and has no other within.
+    for at, stage_run in run.count():
+        _keep_samples(pipeline, pipeline.nodes[at], stage_run, logged=True)
+
+
+def _keep_samples(pipeline: Pipeline, stage: StageNode, run: StageRun, *, logged: bool) -> None:
     if run.errors:
         pipeline.stats.errors(stage.label, run)
-    if not run.logs or not options.logged:
+    if not run.logs or not logged:
         return
     stage.runner.keep_lines(pipeline.label, stage.label, run.logs)
     for at, level, text in run.logs:

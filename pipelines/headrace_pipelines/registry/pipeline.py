@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headrace_pipelines.definition import PipelineType
+from headrace_pipelines.engine import FusedPipeline
 from headrace_pipelines.registry.cost import CostEstimate
 from headrace_pipelines.stages import CompiledStage, Composite, ExecutionUnit, FusedGroup, StageNode, group_stages
 from headrace_pipelines.stages.native import FIT_MAPPING, NativeRunner
@@ -55,11 +56,26 @@ class Pipeline:
         return group_stages(self.stages)
 
     @cached_property
-    def only_group(self) -> FusedGroup | None:
+    def group(self) -> FusedGroup | None:
         """Its stages, where they run in one pass over documents, without a time limit or handlers of the pipeline."""
-        bare = self.definition.type is PipelineType.DOCUMENT and self.timeout is None and not self.handlers
-        group = self.units[0] if bare and len(self.units) == 1 else None
-        return group if isinstance(group, FusedGroup) else None
+        bare = self.timeout is None and not self.handlers and len(self.units) == 1
+        return self.units[0] if bare and isinstance(self.units[0], FusedGroup) else None
+
+    @cached_property
+    def fused(self) -> FusedPipeline | None:
+        """Itself for runs that the engine counts, if it can run and all of its stages are one [`group`]."""
+        group, kind = self.group, self.definition.type
+        if group is None or self.fault is not None or not self.definition.enabled:
+            return None
+        tallies = [
+            (self.stats.stage(node.label).tally, node.runner.stats.tally if node.runner.stats is not None else None)
+            for node in group.nodes
+        ]
+        closed = kind is PipelineType.DOCUMENT
+        sifts = kind is PipelineType.RESULT and not any(node.policy.aborts(closed) for node in self.nodes)
+        return FusedPipeline(
+            self.label, group.steps, tallies, self.stats.tally, self.conditions, closed=closed, sifts=sifts
+        )
 
     @cached_property
     def nodes(self) -> list[StageNode]:

@@ -39,6 +39,8 @@ class UdfRunner:
     stats: StageStats
     lines: UdfLines
     flat: bool = False
+    single: bool = False
+    """Whether a batch is never more than one document."""
     slow: bool = True
     hides: frozenset[str] = frozenset()
 
@@ -92,6 +94,7 @@ class UdfRunner:
             stats=catalog.stats(manifest),
             lines=catalog.lines(manifest.name),
             flat=whole and FLAT in (config.view, manifest.view),
+            single=kind is not PipelineType.DOCUMENT and config.scope != "hit",
             hides=frozenset(manifest.fields),
         )
 
@@ -126,7 +129,7 @@ class UdfRunner:
         )
 
     def fused_step(self, label: str, condition: Condition | None, aborts: bool | None) -> Step | None:
-        """The same for one document between its neighbours; `None` for a UDF that takes many in a call, or a view."""
+        """The same for one document between its neighbours; `None` for one that takes many in a call, or a view."""
         if self.flat:
             return None
         return Step.udf(
@@ -138,4 +141,5 @@ class UdfRunner:
             target_field=self.target_field,
             merge=self.merge,
             metadata=self.manifest.metadata,
+            single=self.single,
         )

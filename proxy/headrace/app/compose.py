@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headrace.app import probing
+from headrace.execution.choice import LatestAttachments
 from headrace.execution.rollouts.shadow.hub import Shadows
 from headrace.execution.rollouts.windows import Windows
 from headrace.execution.taps.hub import Taps
@@ -70,6 +71,7 @@ def compose(loaded: Loaded, folder: Path, lifecycle: Lifecycle) -> Components:
         resolver,
         BoundedCache(MAX_RESOLUTIONS),
         BoundedCache(MAX_PLANS),
+        LatestAttachments(settings.registry_index),
         _mappings(store, resolver, metrics),
         runner,
         metrics,
@@ -125,6 +127,7 @@ def with_settings(components: Components, settings: Settings, folder: Path) -> C
         settings=settings,
         search_plans=BoundedCache(MAX_RESOLUTIONS),
         bulk_plans=BoundedCache(MAX_PLANS),
+        attachments=LatestAttachments(settings.registry_index),
         cursors=_cursors(settings, folder),
         permissions=_permissions(settings),
         client_seconds=settings.seconds("client_timeout"),

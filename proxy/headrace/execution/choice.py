@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.execution.expressions import options_of, read_by
+from headrace.security.registry_guard import names_registry
 from headrace_pipelines import PipelineType
+from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry.association import NONE, SLOTS, Slot
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headrace.protocol.indices.resolver import IndexResolver
+    from headrace.protocol.indices.view import View
     from headrace.server.request import RequestContext
     from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
@@ -64,6 +67,68 @@ async def for_document(
         return None
     found = snapshot.associations.find(slot, await resolver.write_target(index))
     return snapshot.attached(PipelineType.DOCUMENT, found.name) if found else None
+
+
+MAX_ATTACHED = 4096
+"""Maximum number of names whose default document pipeline is kept: some hundred bytes each."""
+
+
+class Attached(NamedTuple):
+    """The default document pipeline of a name that writes go to.
+
+    `plain`: it needs no mapping, and there is no rollout of it.
+    """
+
+    pipeline: Pipeline | None
+    plain: bool = True
+
+
+class Attachments:
+    """The default document pipelines of names of the cluster, by one snapshot and one view."""
+
+    def __init__(self, snapshot: Snapshot, view: View, registry: str) -> None:
+        self._snapshot = snapshot
+        self._view = view
+        self._registry = registry
+        self._released = snapshot.names_with_rollouts(PipelineType.DOCUMENT)
+        self._found: BoundedCache[str | None, Attached] = BoundedCache(MAX_ATTACHED)
+
+    def find(self, index: str | None) -> Attached | None:
+        """That of a name; `None` where the view does not tell it, or where it may be the registry's."""
+        found = self._found.get(index)
+        if found is None and index is not None and not names_registry(index, self._registry):
+            written = self._view.written_by(index)
+            if written is not None:
+                found = self._attached(written)
+                self._found.set(index, found)
+        return found
+
+    def _attached(self, written: Target) -> Attached:
+        association = self._snapshot.associations.find(Slot(PipelineType.DOCUMENT), written)
+        if association is None:
+            return Attached(None)
+        pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
+        return Attached(pipeline, not pipeline.fitters and association.name not in self._released)
+
+    def follows(self, snapshot: Snapshot, view: View) -> bool:
+        """Whether it is by these."""
+        return self._snapshot.origin is snapshot.origin and self._view is view
+
+
+class LatestAttachments:
+    """Those by the snapshot and the view that were asked for last."""
+
+    def __init__(self, registry: str) -> None:
+        self._registry = registry
+        self._latest: Attachments | None = None
+
+    def of(self, snapshot: Snapshot, view: View) -> Attachments:
+        """Those by a snapshot and a view."""
+        latest = self._latest
+        if latest is None or not latest.follows(snapshot, view):
+            # The versions chosen for searches of a request are of no concern to its documents.
+            latest = self._latest = Attachments(snapshot.origin, view, self._registry)
+        return latest
 
 
 class Visible(NamedTuple):

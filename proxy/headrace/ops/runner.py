@@ -10,14 +10,14 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace_pipelines import Deadline, RunOptions, attempt, execute
+from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, execute
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace.settings import Settings
-    from headrace_pipelines import Batch, Execution, Run
+    from headrace_pipelines import Batch, Bulk, Execution, FusedPipeline, FusedRun, Run
     from headrace_pipelines.registry import Pipeline
 
 INLINE_WORK = 3 << 20
@@ -139,6 +139,20 @@ class Runner:
         """
         nbytes = batch.nbytes
         return self._attempt(pipeline, batch, nbytes, options) if self._is_short(pipeline, nbytes) else None
+
+    def attempt_fused(
+        self, pipeline: Pipeline, fused: FusedPipeline, documents: Batch | Bulk, keys: list[int] | None = None
+    ) -> FusedRun | None:
+        """The same in one call of the engine; of a bulk the documents at the targets `keys`, which it has back then."""
+        nbytes = documents.nbytes
+        measured = not _is_safe(pipeline, nbytes)
+        if measured and not self._is_short(pipeline, nbytes):
+            return None
+        start = time.thread_time_ns() if measured else 0
+        run = attempt_fused(fused, documents, min(self._timeout, INLINE_SECONDS), keys)
+        if measured and run.nbytes:
+            pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
+        return None if run.late else run
 
     def _is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
         """Whether a run over so many bytes may be tried on the event loop."""

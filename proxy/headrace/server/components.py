@@ -37,6 +37,8 @@ class Components:
     """Plans of searches by expression and options, for one snapshot and view (`execution.search_plan`)."""
     bulk_plans: BoundedCache[Any, Any]
     """Plans of bulks by what they say of their targets, for one snapshot and view (`handlers.write.bulk`)."""
+    attachments: Any
+    """The default document pipelines of names, for one snapshot and view (`execution.choice.LatestAttachments`)."""
     mappings: MappingKeeper
     """The mappings that documents are fitted to."""
     runner: Runner

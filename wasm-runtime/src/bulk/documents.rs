@@ -9,6 +9,7 @@ use crate::bulk::parser::Action;
 use crate::bulk::state::Bulk;
 use crate::document::{Doc, Kind, Meta, State, Text, join_lines};
 use crate::error::Fault;
+use crate::pipeline::batch::Batch;
 
 /// Keeps a document that a stage made, on one line. Gives its place, `None` for one that came in; those of the batch are in
 /// `output` already, from `before` on.
@@ -73,6 +74,32 @@ impl Bulk {
             }
         }
         docs
+    }
+
+    /// Takes over what a pipeline made of the documents of a batch, which has none then; `pinned` as `Bulk.absorb` has it.
+    pub(crate) fn collect_batch(&mut self, batch: &mut Batch, pinned: Option<&str>) {
+        let mut docs = std::mem::take(&mut batch.docs);
+        let before = self.output.len();
+        if before == 0 {
+            self.output = Arc::new(std::mem::take(&mut batch.output));
+        } else {
+            Arc::make_mut(&mut self.output).append(&mut batch.output);
+        }
+        for group in docs.chunk_by_mut(|doc, next| doc.slot == next.slot) {
+            if let [doc] = &mut *group
+                && pinned.is_none()
+                && self.collect_single(doc, before)
+            {
+                continue;
+            }
+            match self.action_of(group[0].slot) {
+                Some((n, member)) if matches!(self.actions.outcome(n), ActionOutcome::Updated { .. }) => {
+                    self.collect_text(n, member, group, before);
+                }
+                _ => self.collect(group, pinned, before),
+            }
+        }
+        self.given_out = None;
     }
 
     /// [`Self::collect`] for the plain case, which makes nothing but what is kept: one live document of a write that

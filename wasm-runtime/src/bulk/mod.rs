@@ -35,9 +35,11 @@ use crate::bulk::action::Op;
 use crate::bulk::outcome::{ActionOutcome, ActionState, Indexes};
 use crate::bulk::request::{Piece, joined};
 use crate::document::Kind;
+use crate::engine::deadline::Deadline;
 use crate::error::{BulkError, Fault};
 use crate::pipeline::batch::Batch;
 use crate::pipeline::condition::Condition;
+use crate::pipeline::counted::{FusedPipeline, FusedRun};
 
 #[pymethods]
 impl Bulk {
@@ -48,6 +50,13 @@ impl Bulk {
     #[pyo3(signature = (body, *, index=None))]
     fn new(py: Python<'_>, body: PyBackedBytes, index: Option<&str>) -> PyResult<Self> {
         py.detach(|| Self::parse(body, index)).map_err(BulkError::new_err)
+    }
+
+    /// The bulk of one document, of which `text` is all: it has no action line, and cannot be rendered.
+    #[staticmethod]
+    #[pyo3(signature = (text, *, index, id, creates))]
+    fn single(text: PyBackedBytes, index: &str, id: Option<String>, creates: bool) -> Self {
+        Self::of_document(text, index, id, if creates { Op::Create } else { Op::Index })
     }
 
     fn __len__(&self) -> usize {
@@ -136,30 +145,27 @@ impl Bulk {
     /// change a document's index.
     #[pyo3(signature = (batch, *, pinned=None))]
     fn absorb(&mut self, py: Python<'_>, batch: &mut Batch, pinned: Option<&str>) {
-        let mut docs = std::mem::take(&mut batch.docs);
-        py.detach(|| {
-            let before = self.output.len();
-            if before == 0 {
-                self.output = Arc::new(std::mem::take(&mut batch.output));
-            } else {
-                Arc::make_mut(&mut self.output).append(&mut batch.output);
-            }
-            for group in docs.chunk_by_mut(|doc, next| doc.slot == next.slot) {
-                if let [doc] = &mut *group
-                    && pinned.is_none()
-                    && self.collect_single(doc, before)
-                {
-                    continue;
-                }
-                match self.action_of(group[0].slot) {
-                    Some((n, member)) if matches!(self.actions.outcome(n), ActionOutcome::Updated { .. }) => {
-                        self.collect_text(n, member, group, before);
-                    }
-                    _ => self.collect(group, pinned, before),
-                }
-            }
-            self.given_out = None;
-        });
+        py.detach(|| self.collect_batch(batch, pinned));
+    }
+
+    /// Runs a pipeline over the documents of the actions at these targets, for `seconds` at most, and takes over what it made
+    /// of them unless that was too late.
+    fn run(&mut self, py: Python<'_>, pipeline: Py<FusedPipeline>, keys: Vec<usize>, seconds: f64) -> FusedRun {
+        let conditions = &pipeline.get().conditions;
+        if !conditions.is_empty()
+            && let Some(idle) = prefilter::documents(self, &self.wanted(&keys), conditions)
+        {
+            return FusedRun::idle(pipeline, idle);
+        }
+        let mut batch = Batch::new(Arc::clone(&self.body), self.documents(&keys, None), Kind::Document);
+        if batch.docs.is_empty() {
+            return FusedRun::idle(pipeline, 0);
+        }
+        let run = FusedRun::over(py, pipeline, &mut batch, &Deadline::new(Some(seconds)));
+        if !run.late {
+            self.collect_batch(&mut batch, None);
+        }
+        run
     }
 
     /// Fails every action at target `key`.

@@ -134,6 +134,20 @@ pub(crate) struct ParsedBulk {
     pub(crate) plain_documents: bool,
 }
 
+impl ParsedBulk {
+    /// One action that writes `text`, without an action line.
+    pub(crate) fn of_document(text: &[u8], index: &str, id: Option<String>, op: Op) -> Self {
+        let action = Action { line: 0..0, source: 0..text.len(), key: 0, op, versioned: false };
+        let (plain_documents, mut actions) = (action.shows_itself(text), Actions::default());
+        actions.push(action, Names { id, routing: None });
+        Self {
+            actions,
+            targets: vec![Target { index: Some(Arc::from(index)), pipeline: None, writes: true }],
+            plain_documents,
+        }
+    }
+}
+
 /// Frames a body; `index` is the URL's.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
-use crate::bulk::action::Target;
+use crate::bulk::action::{Op, Target};
 use crate::bulk::outcome::{ActionOutcome, ActionState, Indexes};
 use crate::bulk::parser::{Action, Actions, Names, ParsedBulk, parse};
 use crate::document::Meta;
@@ -32,8 +32,18 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     pub(super) fn parse(body: PyBackedBytes, index: Option<&str>) -> Result<Self, String> {
-        let ParsedBulk { actions, targets, plain_documents } = parse(&body, index)?;
-        Ok(Self {
+        let parsed = parse(&body, index)?;
+        Ok(Self::of(body, parsed))
+    }
+
+    /// See `Bulk.single` of Python.
+    pub(super) fn of_document(body: PyBackedBytes, index: &str, id: Option<String>, op: Op) -> Self {
+        let parsed = ParsedBulk::of_document(&body, index, id, op);
+        Self::of(body, parsed)
+    }
+
+    fn of(body: PyBackedBytes, ParsedBulk { actions, targets, plain_documents }: ParsedBulk) -> Self {
+        Self {
             body: Arc::new(body),
             strip: vec![false; targets.len()],
             actions,
@@ -42,7 +52,7 @@ impl Bulk {
             given_out: None,
             of_target: Vec::new(),
             output: Arc::default(),
-        })
+        }
     }
 
     pub(super) fn action(&self, i: usize) -> PyResult<&Action> {

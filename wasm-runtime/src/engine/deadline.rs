@@ -21,7 +21,7 @@ impl Deadline {
     /// `seconds` from now; `None` for no deadline.
     #[new]
     #[pyo3(signature = (seconds=None))]
-    fn new(seconds: Option<f64>) -> Self {
+    pub(crate) fn new(seconds: Option<f64>) -> Self {
         let at_ns = seconds.map_or(u64::MAX, |s| now_ns().saturating_add((s.max(0.0) * 1e9) as u64));
         Self { inner: Arc::new(clock::Deadline { at_ns, cancelled: AtomicBool::new(false) }) }
     }

@@ -12,7 +12,7 @@ use crate::native::Native;
 use crate::pipeline::apply::StageWriter;
 use crate::pipeline::condition::Condition;
 use crate::pipeline::condition::needle::Haystack;
-use crate::pipeline::condition_state::ConditionState;
+use crate::pipeline::condition::state::ConditionState;
 use crate::stats::StageRun;
 use crate::udf::invoke::{CallLimits, Invoker};
 use crate::udf::result_contract::Contract;

@@ -31,10 +31,11 @@ impl Step {
         Self { label, op: StepOp::Native(native), condition, aborts }
     }
 
-    /// A UDF; options as those of `Batch.run_udf`. `None` for one that takes many documents in a call.
+    /// A UDF; options as those of `Batch.run_udf`. `None` for one that takes many documents in a call; of a compiled one only
+    /// where there may be several: `single` says that there are not.
     #[staticmethod]
     #[pyo3(signature = (label, udf, *, condition=None, aborts=None, processor="", target_field=None, merge=false,
-                        metadata=false))]
+                        metadata=false, single=false))]
     #[allow(clippy::too_many_arguments)]
     fn udf(
         label: String,
@@ -45,8 +46,9 @@ impl Step {
         target_field: Option<String>,
         merge: bool,
         metadata: bool,
+        single: bool,
     ) -> Option<Self> {
-        if udf.get().batched() {
+        if udf.get().batched() && (!single || udf.get().inner.interpreted()) {
             return None;
         }
         let op = StepOp::Udf { udf, processor: processor.to_owned(), target_field, merge, metadata };

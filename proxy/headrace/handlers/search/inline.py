@@ -17,7 +17,7 @@ from headrace.handlers.search import search
 from headrace.protocol.indices.options import expansion
 from headrace.server.response import WholeAnswer
 from headrace.upstream.client import Answer
-from headrace_pipelines import Batch
+from headrace_pipelines import Batch, Execution, count_fused
 from headrace_pipelines.errors import EngineError, HeadraceError, StageError
 from headrace_pipelines.registry.association import Slot
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headrace.server.router import Match
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import Execution, PipelineType, Run, Snapshot
+    from headrace_pipelines import FusedRun, PipelineType, Run, Snapshot
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Pipeline
 
@@ -115,6 +115,8 @@ class InlineSearchRun:
     ctx: bytes | None = None
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
     _uncounted: list[Run] = field(default_factory=list)
+    _fused: list[tuple[Pipeline, FusedRun]] = field(default_factory=list)
+    """The same that were the engine's alone."""
     _response: Answer | None = None
     """The cluster's answer, where its pipeline takes longer than the event loop can wait."""
 
@@ -122,16 +124,30 @@ class InlineSearchRun:
         """`text` after the pipeline of a type; `None` where that belongs on a thread. Raises StageError."""
         slot = DEFAULTS[kind]
         batch = Batch.of(kind.value, text, index=self.search.index, ctx=self.ctx)
-        run = self.search.components.runner.attempt(self.search.found[slot], batch)
-        if run is None:
+        execution = self._ran(self.search.found[slot], batch)
+        if execution is None:
             return None
-        self._uncounted.append(run)
         _, failure = batch.outcome(0)
         if failure is not None:
             raise self.search.components.stage_error(*failure)
-        self.runs.append((slot, run.execution))
+        self.runs.append((slot, execution))
         self.ctx = batch.context(0)
         return batch.document(0)
+
+    def _ran(self, pipeline: Pipeline, batch: Batch) -> Execution | None:
+        """Runs a pipeline, which is not counted yet; `None` where it belongs on a thread."""
+        runner, fused = self.search.components.runner, pipeline.fused
+        if fused is None:
+            run = runner.attempt(pipeline, batch)
+            if run is None:
+                return None
+            self._uncounted.append(run)
+            return run.execution
+        fused_run = runner.attempt_fused(pipeline, fused, batch)
+        if fused_run is None:
+            return None
+        self._fused.append((pipeline, fused_run))
+        return Execution(pipeline.label, fused_run.skipped)
 
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left."""
@@ -141,6 +157,9 @@ class InlineSearchRun:
                 run.count()
             else:
                 run.forget()
+        fused, self._fused = self._fused, []
+        for pipeline, fused_run in fused if sent else ():
+            count_fused(pipeline, fused_run)
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
         """The answer after the result pipeline; one that is no success as it is. Raises StageError, MediaTypeError."""

@@ -219,7 +219,7 @@ async def _plan_dead_letters(
 async def _planned(
     context: RequestContext, snapshot: Snapshot, targets: list[tuple[str | None, str | None, bool]]
 ) -> _Plan:
-    url_name, registry = context.target.get("pipeline"), context.components.settings.registry_index
+    url_name = context.target.get("pipeline")
     from_url = choice.override(context, snapshot, PipelineType.DOCUMENT)
     ours = _OURS
     if document_run.names_of_cluster(context, snapshot, url_name):
@@ -228,33 +228,54 @@ async def _planned(
         from_url = choice.named(snapshot, PipelineType.DOCUMENT, url_name)
         ours += ("pipeline",) if from_url.ours else ()
     plan = _Plan(context.target.without(*ours))
+    view = context.components.resolver.fresh
+    attachments = context.components.attachments.of(snapshot, view) if view is not None and from_url is None else None
     for key, (index, item_name, writes) in enumerate(targets):
-        if index is not None and registry_guard.names_registry(index, registry):
-            why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
-            plan.failed.append((key, 403, "security_exception", why))
+        attached = attachments.find(index) if attachments is not None and item_name is None and writes else None
+        if attached is None:
+            await _plan_target(context, snapshot, plan, from_url, key, (index, item_name, writes))
             continue
-        if not writes:
-            continue
-        try:
-            chosen = _from_item(snapshot, item_name)
-            if document_run.names_of_cluster(context, snapshot, item_name):
-                raise document_run.of_cluster(item_name)
-        except (InvalidError, RefusedError) as error:
-            plan.failed.append((key, error.status, error.type, error.reason))
-            continue
-        if chosen is not None and chosen.ours:
-            plan.stripped.append(key)
-        chosen = chosen or from_url
-        if chosen is not None:
-            pipeline = chosen.pipeline
-        else:
-            plan.attached.append(index or "")
-            pipeline = await choice.for_document(snapshot, context.components.resolver, index)
-        if pipeline is not None:
-            plan.add(pipeline, key)
+        plan.attached.append(index or "")
+        if attached.pipeline is not None:
+            plan.add(attached.pipeline, key)
     if snapshot.has_dead_letters:
         await _plan_dead_letters(context, snapshot, targets, plan)
     return plan
+
+
+async def _plan_target(
+    context: RequestContext,
+    snapshot: Snapshot,
+    plan: _Plan,
+    from_url: choice.Override | None,
+    key: int,
+    target: tuple[str | None, str | None, bool],
+) -> None:
+    """Adds to the plan what happens to the documents of one target; `from_url`: what the request names for all."""
+    (index, item_name, writes), registry = target, context.components.settings.registry_index
+    if index is not None and registry_guard.names_registry(index, registry):
+        why = f"the index [{registry}] is Headrace's own; use /_pipeline and /_udf"
+        plan.failed.append((key, 403, "security_exception", why))
+        return
+    if not writes:
+        return
+    try:
+        chosen = _from_item(snapshot, item_name)
+        if document_run.names_of_cluster(context, snapshot, item_name):
+            raise document_run.of_cluster(item_name)
+    except (InvalidError, RefusedError) as error:
+        plan.failed.append((key, error.status, error.type, error.reason))
+        return
+    if chosen is not None and chosen.ours:
+        plan.stripped.append(key)
+    chosen = chosen or from_url
+    if chosen is not None:
+        pipeline = chosen.pipeline
+    else:
+        plan.attached.append(index or "")
+        pipeline = await choice.for_document(snapshot, context.components.resolver, index)
+    if pipeline is not None:
+        plan.add(pipeline, key)
 
 
 def _from_item(snapshot: Snapshot, name: str | None) -> choice.Override | None:

@@ -21,7 +21,7 @@ from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
 from headrace.server.reply import reply_answer
 from headrace.server.response import WholeAnswer
-from headrace_pipelines import Bulk, BulkError, Execution, PipelineType, record_skipped
+from headrace_pipelines import Bulk, BulkError, Execution, count_fused
 from headrace_pipelines.errors import EngineError, UpstreamError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import Run, Snapshot
+    from headrace_pipelines import FusedRun, Run, Snapshot
     from headrace_pipelines.errors import HeadraceError
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Pipeline
@@ -70,8 +70,8 @@ class WriteRun:
     error: HeadraceError | None = None
     """The error that answers the request."""
     runs: list[Run] = field(default_factory=list)
-    skipped: list[tuple[Pipeline, int]] = field(default_factory=list)
-    """Pipelines whose conditions no document meets, each with their number."""
+    fused: list[tuple[Pipeline, FusedRun]] = field(default_factory=list)
+    """The runs that were the engine's alone."""
     started: float = field(default_factory=time.monotonic)
 
     def settle(self, *, sent: bool) -> None:
@@ -81,8 +81,8 @@ class WriteRun:
                 run.count()
             else:
                 run.forget()
-        for pipeline, documents in self.skipped if sent else ():
-            record_skipped(pipeline, documents)
+        for pipeline, fused_run in self.fused if sent else ():
+            count_fused(pipeline, fused_run)
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
         """The cluster's answer, or its items and ours. Raises UpstreamError, and the error of the request."""
@@ -118,28 +118,29 @@ class InlineWrites:
 
     def __init__(self, components: Components, snapshot: Snapshot, view: View) -> None:
         self._components = components
-        self._snapshot = snapshot
-        self._view = view
         self._registry = components.settings.registry_index
-        self._released = snapshot.names_with_rollouts(PipelineType.DOCUMENT)
+        self._attachments = components.attachments.of(snapshot, view)
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
         found: dict[str, document_run.Group] = {}
+        attachments = self._attachments
         for key, (index, name, writes) in enumerate(parsed.targets()):
-            if name is not None or index is None or registry_guard.names_registry(index, self._registry):
+            if name is not None or index is None:
                 return None
-            if not writes:
+            attached = attachments.find(index)
+            if attached is None and (writes or registry_guard.names_registry(index, self._registry)):
+                return None
+            pipeline = attached.pipeline if attached is not None and writes else None
+            if pipeline is None:
                 continue
-            written = self._view.written_by(index)
-            if written is None:
+            if attached is not None and not attached.plain:
                 return None
-            association = self._snapshot.associations.find(document_run.DEFAULT, written)
-            if association is not None:
-                pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
-                if pipeline.fitters or association.name in self._released:
-                    return None
-                found.setdefault(pipeline.label, (pipeline, []))[1].append(key)
+            group = found.get(pipeline.label)
+            if group is None:
+                found[pipeline.label] = (pipeline, [key])
+            else:
+                group[1].append(key)
         return found
 
     def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
@@ -149,7 +150,7 @@ class InlineWrites:
         done = False
         try:
             done = all(self._ran(work, pipeline, keys, executions) for pipeline, keys in groups.values())
-            done = done and not (work.runs and self._is_astray(parsed))
+            done = done and not self._is_astray(parsed)
         except EngineError as error:
             work.error, done = error, True
         finally:
@@ -163,16 +164,19 @@ class InlineWrites:
 
     def _ran(self, work: WriteRun, pipeline: Pipeline, keys: list[int], executions: list[Execution]) -> bool:
         """Runs one pipeline over its documents; false where it belongs on a thread."""
-        parsed = work.parsed
-        if pipeline.conditions and (idle := parsed.ruled_out(keys, pipeline.conditions)) is not None:
-            if idle:
-                work.skipped.append((pipeline, idle))
-                executions.append(Execution(pipeline.label))
+        parsed, runner, fused = work.parsed, self._components.runner, pipeline.fused
+        if fused is not None:
+            fused_run = runner.attempt_fused(pipeline, fused, parsed, keys)
+            if fused_run is None:
+                return False
+            if len(fused_run):
+                work.fused.append((pipeline, fused_run))
+                executions.append(Execution(pipeline.label, fused_run.skipped))
             return True
         batch = parsed.batch(keys)
         if not len(batch):
             return True
-        run = self._components.runner.attempt(pipeline, batch)
+        run = runner.attempt(pipeline, batch)
         if run is None:
             return False
         work.runs.append(run)
@@ -241,7 +245,7 @@ class InlineDocument(InlineWrites):
     ) -> None:
         super().__init__(components, snapshot, view)
         self._index = index
-        self._op = "create" if creates else "index"
+        self._creates = creates
         self._by_id = by_id
         self._groups: dict[str, document_run.Group] | None = None
 
@@ -249,11 +253,7 @@ class InlineDocument(InlineWrites):
         """Runs the pipelines of a document; `None` for one that is not plain, or fails."""
         id_ = unquote(head.target.partition("?")[0].rpartition("/")[2]) if self._by_id else None
         body = document.plain(text)
-        action = document.action_line(self._op, self._index, id_)
-        try:
-            parsed = Bulk(b"%b\n%b\n" % (action, as_single_line(body)))
-        except BulkError:
-            return None
+        parsed = Bulk.single(as_single_line(body), index=self._index, id=id_, creates=self._creates)
         groups = self._groups = self._groups or self.groups(parsed)
         work = self.over(parsed, groups) if groups is not None else None
         if work is None:
@@ -264,7 +264,7 @@ class InlineDocument(InlineWrites):
         if work.error is not None:
             return work
         if state == "dropped":
-            work.noop = msgspec.json.encode(document.noop(self._index, id_, creates=self._op == "create"))
+            work.noop = msgspec.json.encode(document.noop(self._index, id_, creates=self._creates))
         elif state == "here":
             changed = parsed.document(0)
             work.body = body if changed is None else changed

@@ -34,7 +34,7 @@ impl Batch {
     }
 
     /// See `Batch.sift` of Python.
-    pub(super) fn sift_response(&mut self, everywhere: bool) -> Option<usize> {
+    pub(crate) fn sift_response(&mut self, everywhere: bool) -> Option<usize> {
         self.own_texts();
         let body = Arc::clone(&self.body);
         let Some(doc) = self.docs.first_mut().filter(|doc| doc.active() && !doc.checked) else { return Some(0) };
@@ -54,7 +54,7 @@ impl Batch {
     }
 
     /// See `Batch.put_back` of Python.
-    pub(super) fn restore_hits(&mut self) {
+    pub(crate) fn restore_hits(&mut self) {
         let (body, poison) = (Arc::clone(&self.body), std::mem::take(&mut self.poison));
         self.own_texts();
         let Some(doc) = self.docs.first_mut().filter(|doc| matches!(doc.state, State::Live)) else { return };

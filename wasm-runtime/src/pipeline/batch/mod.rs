@@ -30,7 +30,7 @@ use crate::json::validate;
 use crate::native::Native;
 use crate::native::fit_mapping::Mappings;
 use crate::pipeline::condition::Condition;
-use crate::pipeline::condition_state::ConditionState;
+use crate::pipeline::condition::state::ConditionState;
 use crate::pipeline::scopes;
 use crate::pipeline::share::KeyShare;
 use crate::pipeline::stage::Counts;
@@ -88,7 +88,7 @@ impl Batch {
 
     /// The documents that the next stage sees, those that ended as errors, and those that were dropped.
     #[getter]
-    fn counts(&self) -> (usize, usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
         self.docs.iter().fold((0, 0, 0), |(live, failed, dropped), doc| match doc.state {
             State::Live => (live + usize::from(doc.excluded_depth == 0), failed, dropped),
             State::Failed(_) => (live, failed + 1, dropped),
@@ -126,7 +126,7 @@ impl Batch {
 
     /// Bytes of the documents still on their way.
     #[getter]
-    fn nbytes(&self) -> usize {
+    pub(crate) fn nbytes(&self) -> usize {
         self.docs.iter().filter(|d| matches!(d.state, State::Live)).map(|d| self.text(d).len()).sum()
     }
 
@@ -210,12 +210,12 @@ impl Batch {
     }
 
     /// Whether the request has a member `_meta`.
-    fn has_notes(&self) -> bool {
+    pub(crate) fn has_notes(&self) -> bool {
         self.docs.first().is_some_and(|doc| query_notes::is_in(text_of(&self.body, &doc.text)))
     }
 
     /// Moves what stages wrote into `_meta` of the request to `meta` of its context.
-    fn take_notes(&mut self) {
+    pub(crate) fn take_notes(&mut self) {
         let body = Arc::clone(&self.body);
         let Some(doc) = self.docs.first_mut().filter(|doc| doc.active()) else { return };
         if let Some(text) = query_notes::moved(text_of(&body, &doc.text), &mut doc.meta) {

@@ -66,7 +66,7 @@ impl Batch {
     }
 
     /// The steps of one run, with its bounds.
-    pub(super) fn planned<'s>(
+    pub(crate) fn planned<'s>(
         &mut self,
         steps: &'s [Py<Step>],
         deadline: &Deadline,
@@ -95,7 +95,7 @@ impl Batch {
     }
 
     /// Every active document through these steps.
-    pub(super) fn run_planned(
+    pub(crate) fn run_planned(
         &mut self,
         planned: &[PlannedStage<'_>],
         deadline: &Arc<clock::Deadline>,

@@ -6,6 +6,7 @@
 
 pub(crate) mod needle;
 pub(crate) mod simple;
+pub(crate) mod state;
 
 use std::sync::Arc;
 

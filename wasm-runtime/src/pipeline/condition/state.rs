@@ -13,7 +13,7 @@ const TICK_EVERY: usize = 64;
 
 /// A condition that is put to one document after another.
 pub(crate) struct ConditionState<'s> {
-    pub(super) condition: &'s Condition,
+    pub(in crate::pipeline) condition: &'s Condition,
     context: ErrorContext<'s>,
     /// That of the terms, without its version.
     pipeline: &'s str,
