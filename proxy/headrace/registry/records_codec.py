@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,31 +30,20 @@ KINDS = ("pipeline", "udf", "association", "pattern", "template", "active", SETS
 """Kinds of documents; chunks of code are documents of their own."""
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class Document(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The content of a document; `body` is JSON text, so that definitions keep their exact text."""
 
     kind: str
     name: str
     body: str
 
+    @cached_property
+    def pipeline(self) -> PipelineRecord:
+        """The version of a pipeline in the body. Raises msgspec.MsgspecError, InvalidError and KeyError.
 
-class Readable(Protocol):
-    """A document, signed or not."""
-
-    @property
-    def kind(self) -> str:
-        """One of [`KINDS`], or something that is left out."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name of the record."""
-        ...
-
-    @property
-    def body(self) -> str:
-        """JSON text."""
-        ...
+        Each reading of the registry asks for those of all documents, most of which are the ones of before.
+        """
+        return _pipeline_record(self.body)
 
 
 def now() -> str:
@@ -109,7 +99,7 @@ def holder_documents(records: Records) -> list[Document]:
     return [Document(kind=HOLDERS[type(holder)], name=name, body=text_of(holder)) for name, holder in named]
 
 
-def records_of(documents: Iterable[Readable]) -> Records:
+def records_of(documents: Iterable[Document]) -> Records:
     """The registry behind the documents of the index: what is in force.
 
     An entry that cannot be read (a newer Headrace wrote it, or somebody by hand) is left out and logged; what depends
@@ -121,7 +111,7 @@ def records_of(documents: Iterable[Readable]) -> Records:
     return merged(stored, {name: revisions[head.id] for name, head in stored.heads.items()})
 
 
-def revisions_of(documents: Iterable[Readable], ids: Collection[str]) -> dict[str, Revision]:
+def revisions_of(documents: Iterable[Document], ids: Collection[str]) -> dict[str, Revision]:
     """The revisions with these ids; another one may be unreadable. Raises RegistryError unless all can be read."""
     found: dict[str, Revision] = {}
     faults: list[str] = []
@@ -139,7 +129,7 @@ def revisions_of(documents: Iterable[Readable], ids: Collection[str]) -> dict[st
     return {id_: found[id_] for id_ in ids}
 
 
-def stored_records(documents: Iterable[Readable]) -> Records:
+def stored_records(documents: Iterable[Document]) -> Records:
     """Everything that is stored, as if there were no sets: also versions that are not visible."""
     pipelines: list[PipelineRecord] = []
     udfs: list[UdfRecord] = []
@@ -152,7 +142,7 @@ def stored_records(documents: Iterable[Readable]) -> Records:
         try:
             match document.kind:
                 case "pipeline":
-                    pipelines.append(_pipeline_record(document.body))
+                    pipelines.append(document.pipeline)
                 case "udf":
                     udfs.append(msgspec.json.decode(document.body, type=UdfRecord))
                 case "association" | "pattern" | "template":
