@@ -6,20 +6,22 @@ at most the items that were at work, and their writes have the effect of once.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import msgspec
 
+from headrace.backfill import files
 from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
 from headrace.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from headrace.backfill.cluster.link import Link
     from headrace.backfill.spec import JobSpec, WorkItem
@@ -30,6 +32,8 @@ LEASE_SECONDS = 30.0
 """Seconds in which the process of a job that runs changes its record: after so many without a change it is gone."""
 BEAT_SECONDS = 5.0
 """Seconds between two changes of a record by its process, about."""
+STALL_SECONDS = 1200.0
+"""Seconds without a sign of life after which a process that hangs loses its job: twice the longest patience of a call."""
 _KEYWORD = {"type": "keyword"}
 MAPPING = {
     "settings": {"index.hidden": True, "index.number_of_shards": 1, "index.auto_expand_replicas": "0-1"},
@@ -49,8 +53,10 @@ MAPPING = {
     },
 }
 
-MAX_JOBS = 1000
-"""Jobs with one source and target that are looked at, the latest ones."""
+MAX_JOBS = 10_000
+"""Jobs with one target that are looked at, the latest ones: as many as a search reaches by default."""
+JOBS_PAGE = 100
+"""Jobs of an answer: those over many files have long records."""
 
 Marks = dict[str, dict[str, int]]
 """A sequence number for each shard, by index and number of the shard."""
@@ -75,7 +81,9 @@ class Pass(msgspec.Struct, kw_only=True):
 class JobRecord(msgspec.Struct, kw_only=True):
     """A job as it is stored: what was asked for, the digest of all code, the passes so far and their counts.
 
-    `driver`: the process that has the job. `gc_deletes`: that setting of the target before the job (empty: none).
+    `driver`: the process that has the job. `switching`: the indexes of the source that take no more writes, from just
+    before the alias goes over to the target. `sources`: the indexes behind the source when the job began; files are in
+    the passes.
     """
 
     job: str
@@ -90,9 +98,10 @@ class JobRecord(msgspec.Struct, kw_only=True):
     delete_dropped: bool = False
     tombstones: bool = False
     replace: bool = False
-    gc_deletes: str | None = None
     query: str = ""
     alias: str = ""
+    switching: list[str] = []
+    sources: list[str] = []
     mirror: bool | None = None
     stream: str = ""
     slices: int = 0
@@ -114,9 +123,22 @@ class _ItemRecord(msgspec.Struct, kw_only=True):
     kind: Literal["item"] = "item"
 
 
+class _Seen(msgspec.Struct):
+    high: dict[str, Any] = {}
+    compare: bool = False
+
+
 class _Filled(msgspec.Struct):
     digest: str
     pipeline: str
+    source: str
+    sources: list[str] = []
+    passes: list[_Seen] = []
+
+    def read(self) -> set[str]:
+        """The indexes or files that the job has read; as they were asked for where nobody noted them."""
+        high = {files.real(name) for each in self.passes if not each.compare for name in each.high}
+        return {*self.sources, *high} or {self.source}
 
 
 class _Listed(msgspec.Struct):
@@ -179,23 +201,29 @@ def check_off(link: Link, job: JobSpec, item: WorkItem, result: ItemResult) -> N
     link.json("PUT", _path(job.job_index, "_doc", f"{job.job}/{item.key}"), None, record)
 
 
-def earlier(link: Link, source: str, target: str, index: str = JOB_INDEX) -> dict[str, str]:
-    """The pipelines of jobs from a source to a target, by the digest of their code. Raises ClientError."""
-    filters = [{"term": {"kind": "job"}}, {"term": {"source": source}}, {"term": {"target": target}}]
+def earlier(link: Link, sources: frozenset[str], target: str, index: str = JOB_INDEX) -> dict[str, str]:
+    """The pipelines of jobs to a target from any of these indexes or files, by the digest of their code.
+
+    However the source of a job was spelled, what it read counts. Raises ClientError.
+    """
     body = {
-        "size": MAX_JOBS,
-        "query": {"bool": {"filter": filters}},
+        "query": {"bool": {"filter": [{"term": {"kind": "job"}}, {"term": {"target": target}}]}},
         "sort": [{"created": "desc"}],
-        "_source": ["digest", "pipeline"],
+        "_source": ["digest", "pipeline", "source", "sources", "passes.high", "passes.compare"],
     }
+    found: dict[str, str] = {}
     try:
         link.json("POST", _path(index, "_refresh"))
-        found = msgspec.convert(link.json("POST", _path(index, "_search"), None, body), _Found)
+        for first in range(0, MAX_JOBS, JOBS_PAGE):
+            page = body | {"from": first, "size": JOBS_PAGE}
+            hits = msgspec.convert(link.json("POST", _path(index, "_search"), None, page), _Found).hits.hits
+            found |= {each.source.digest: each.source.pipeline for each in hits if each.source.read() & sources}
+            if len(hits) < JOBS_PAGE:
+                break
     except ClientError as error:
         if error.status != 404:
             raise
-        return {}
-    return {each.source.digest: each.source.pipeline for each in found.hits.hits}
+    return found
 
 
 def _get(link: Link, index: str, id_: str) -> _Stored | None:
@@ -216,7 +244,10 @@ class Journal:
         self._link = link
         self._index = index
         self._version = version
-        self._saved = time.monotonic()
+        self._lock = threading.Lock()
+        self._text = msgspec.json.encode(record)
+        self._saved = self._seen = time.monotonic()
+        self._lost: ConflictError | None = None
 
     @classmethod
     def start(cls, link: Link, record: JobRecord, index: str = JOB_INDEX) -> Journal:
@@ -237,7 +268,7 @@ class Journal:
         seize: bool = False,
         waits: Callable[[float], None] | None = None,
     ) -> Journal:
-        """A job that is to go on, with this process at its head once the record is saved.
+        """A job that is to go on, with this process at its head once the record is saved; or one that is done.
 
         A record that says that the job runs is watched for the time of a lease, which `waits` is told; `seize`: it is
         not. Raises BackfillError for a job that is not there, ConflictError for one that runs.
@@ -247,8 +278,9 @@ class Journal:
             if waits is not None:
                 waits(LEASE_SECONDS)
             stored, record = cls._abandoned(link, job, index, stored)
-        record.driver = uuid.uuid4().hex
-        record.state, record.reason = "running", ""
+        if record.state != "done":
+            record.driver = uuid.uuid4().hex
+            record.state, record.reason = "running", ""
         return cls(link, record, index, (stored.seq_no, stored.primary_term))
 
     @classmethod
@@ -275,14 +307,57 @@ class Journal:
             if time.monotonic() > until:
                 return stored, record
 
-    def beat(self) -> None:
-        """Stores the record where that was a while ago. Raises ConflictError where another process has the job now.
+    @classmethod
+    def at_work(cls, link: Link, job: str, index: str = JOB_INDEX) -> bool:
+        """Whether a process has a job. It is watched for the time of a lease where the record says that it runs."""
+        try:
+            stored, record = cls._stored(link, job, index)
+            if record.state == "running":
+                cls._abandoned(link, job, index, stored)
+        except ConflictError:
+            return True
+        except BackfillError:
+            return False
+        return False
 
-        A cluster that is away is no reason to end: workers have more patience, and no other process can have the job.
+    def beat(self) -> None:
+        """Says that the job is at work. Raises ConflictError where another process has it now."""
+        self._seen = time.monotonic()
+        if self._lost is not None:
+            raise self._lost
+
+    @contextmanager
+    def renewed(self, link: Link) -> Iterator[None]:
+        """Within the block a thread stores the record as it is, by a `link` of its own: a call may take any time.
+
+        A process that shows no sign of life for too long is not renewed. Nothing that is half done is stored.
         """
-        if time.monotonic() - self._saved > BEAT_SECONDS:
-            with suppress(ClientError, UnreachableError):
-                self.save()
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(BEAT_SECONDS / 4):
+                self._renew(link)
+
+        thread = threading.Thread(target=renew, name="headrace-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _renew(self, link: Link) -> None:
+        """A cluster that is away is no reason to end: workers have more patience, and nobody else can have the job."""
+        with self._lock:
+            now_ = time.monotonic()
+            if self._lost is not None or now_ - self._saved < BEAT_SECONDS or now_ - self._seen > STALL_SECONDS:
+                return
+            try:
+                self._put(link, msgspec.json.decode(self._text, type=JobRecord))
+            except ConflictError as error:
+                self._lost = error
+            except (ClientError, UnreachableError, BackfillError):
+                return
 
     def held(self) -> bool:
         """Whether this process has the job; what cannot be asked is not another process."""
@@ -296,22 +371,32 @@ class Journal:
 
     def save(self) -> None:
         """Stores the record. Raises ConflictError where another process has the job now."""
-        self._saved = time.monotonic()
-        self.record.updated = now()
-        params = {"op_type": "create"}
-        if self._version is not None:
-            params = {"if_seq_no": str(self._version[0]), "if_primary_term": str(self._version[1])}
-        path = _path(self._index, "_doc", self.record.job)
-        try:
+        self.beat()
+        with self._lock:
             # As with items: reasons may quote documents.
             record = msgspec.structs.replace(self.record, result=ItemResult(counts=self.record.result.counts))
-            answer: dict[str, Any] = self._link.json("PUT", path, params, record)
-            self._version = answer["_seq_no"], answer["_primary_term"]
-        except ClientError as error:
-            if error.status != 409:
-                raise
-            # An acknowledgement may have been lost: then the record has this process at its head.
-            stored = _get(self._link, self._index, self.record.job)
-            if stored is None or msgspec.json.decode(stored.source, type=JobRecord).driver != self.record.driver:
-                raise ConflictError(f"another process goes on with the job [{self.record.job}]") from None
-            self._version = stored.seq_no, stored.primary_term
+            self._put(self._link, record)
+            self._text = msgspec.json.encode(record)
+
+    def _put(self, link: Link, record: JobRecord) -> None:
+        self._saved = time.monotonic()
+        record.updated = now()
+        while True:
+            params = {"op_type": "create"}
+            if self._version is not None:
+                params = {"if_seq_no": str(self._version[0]), "if_primary_term": str(self._version[1])}
+            try:
+                answer: dict[str, Any] = link.json("PUT", _path(self._index, "_doc", record.job), params, record)
+                self._version = answer["_seq_no"], answer["_primary_term"]
+            except ClientError as error:
+                if error.status != 409:
+                    raise
+                stored = _get(link, self._index, record.job)
+                found = msgspec.json.decode(stored.source, type=JobRecord) if stored is not None else None
+                if stored is None or found is None or found.driver != record.driver:
+                    raise ConflictError(f"another process goes on with the job [{record.job}]") from None
+                self._version = stored.seq_no, stored.primary_term
+                if found != record:
+                    # The acknowledgement of an earlier record was lost, which is what is stored.
+                    continue
+            return

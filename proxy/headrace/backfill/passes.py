@@ -8,28 +8,33 @@ after it would be nowhere.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headrace.backfill import files, items
+from headrace.backfill.cluster import retention
+from headrace.backfill.cluster.holds import Hold
+from headrace.backfill.cluster.link import Link
 from headrace.backfill.cluster.retention import remembered_deletes
-from headrace.backfill.jobs import Pass
+from headrace.backfill.jobs import BEAT_SECONDS, JOB_INDEX, Journal, Pass
 from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
 from headrace.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from headrace.backfill.cluster.link import Link
     from headrace.backfill.engine import Engine, Progress
     from headrace.backfill.items import Survey
-    from headrace.backfill.jobs import JobRecord, Journal
+    from headrace.backfill.jobs import JobRecord
     from headrace.backfill.spec import JobSpec
 
 FEW = 1000
 """Documents of a pass after which another one is not worth it: it would find about as many."""
+BLOCK = "index.blocks.write"
+"""The setting of an index that refuses writes."""
 MAX_PASSES = 20
 """Passes over what was written since: more of them do not catch up with writers that are faster than the job."""
 
@@ -62,9 +67,6 @@ class Passes:
         self._mirror = mirror
         self._watch = watch
         self._files = files.are_files(job.source)
-        if not slices and not self._files and items.primary_only(link, f"{job.source},{job.target}"):
-            # Replicas that copy segments may lack what a refresh has shown.
-            self._job = msgspec.structs.replace(job, preference="_primary")
 
     @property
     def _record(self) -> JobRecord:
@@ -72,29 +74,36 @@ class Passes:
 
     def run(self) -> JobRecord:
         """Runs or resumes the job. Raises ClientError, UnreachableError, BackfillError; the record says so."""
-        started = time.monotonic() - self._record.seconds
-        try:
-            if self._job.same_index or self._files:
+        renewing = Link(self._job.cluster, 0.0, timeout=BEAT_SECONDS)
+        with closing(renewing), self._journal.renewed(renewing):
+            started = time.monotonic() - self._record.seconds
+            try:
                 self._run()
-            else:
-                with remembered_deletes(self._link, self._job.target, self._record.gc_deletes, self._keep_setting):
-                    self._run()
-        except BaseException as error:
-            self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
-            self._record.seconds = time.monotonic() - started
-            # The reason counts, not that the record cannot be written either.
-            with suppress(ClientError, UnreachableError, BackfillError):
-                self._journal.save()
-            raise
-        self._record.state, self._record.seconds = "done", time.monotonic() - started
-        self._journal.save()
-        return self._record
-
-    def _keep_setting(self, before: str) -> None:
-        self._record.gc_deletes = before
-        self._journal.save()
+            except BaseException as error:
+                self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
+                self._record.seconds = time.monotonic() - started
+                # The reason counts, not that the record cannot be written either.
+                with suppress(ClientError, UnreachableError, BackfillError):
+                    self._journal.save()
+                raise
+            self._record.state, self._record.seconds = "done", time.monotonic() - started
+            self._journal.save()
+            return self._record
 
     def _run(self) -> None:
+        if not self._slices and not self._files and items.primary_only(self._link, f"{self._job.source},{self._job.target}"):
+            # Replicas that copy segments may lack what a refresh has shown.
+            self._job = msgspec.structs.replace(self._job, preference="_primary")
+        if self._job.same_index or self._files:
+            self._passes()
+            return
+        with remembered_deletes(self._link, self._hold(self._job.target, retention.SETTING, retention.VALUE)):
+            self._passes()
+
+    def _hold(self, index: str, setting: str, value: str) -> Hold:
+        return hold_of(self._link, self._record.job, index, setting, value)
+
+    def _passes(self) -> None:
         if self._record.passes and not self._record.passes[-1].done:
             self._pass(self._record.passes[-1])
         if self._job.same_index or self._slices or self._files:
@@ -107,8 +116,8 @@ class Passes:
         if self._record.alias and self._files:
             self._switch_alias()
         elif self._record.alias:
-            with self._blocked():
-                self._finish(compared)
+            with self._blocked() as holds:
+                self._finish(compared, holds)
         if not self._job.same_index:
             self._link.json("POST", items.path_of(self._job.target, "_refresh"))
 
@@ -168,34 +177,42 @@ class Passes:
         return source
 
     @contextmanager
-    def _blocked(self) -> Iterator[None]:
+    def _blocked(self) -> Iterator[list[Hold]]:
         """Writes to the source are refused; they stay refused when the alias has another index.
 
+        Another job that needs that as well, or somebody who had them refused before, keeps it when this one fails.
         Raises BackfillError where a write may still be under way, or where writes stay refused after an error. Where
         another process has the job by now, the block is its own.
         """
         # An alias may name the target at the end.
-        indexes = ",".join(sorted(items.indexes_of(self._link, self._job.source))) or self._job.source
+        names = sorted(items.indexes_of(self._link, self._job.source)) or [self._job.source]
+        indexes = ",".join(names)
+        holds = [self._hold(name, BLOCK, "true") for name in names]
         try:
+            for hold in holds:
+                hold.acquire()
             answer = self._link.json("PUT", items.path_of(indexes, "_block", "write"))
             # A block that was there before is acknowledged, but not by shards.
             if not answer["acknowledged"]:
                 raise BackfillError(f"not every shard of [{indexes}] refuses writes", "source")
-            yield
+            yield holds
         except BaseException as error:
             if isinstance(error, ConflictError) or not self._journal.held():
                 raise
             try:
-                settings = {"index.blocks.write": None}
-                self._link.json("PUT", items.path_of(indexes, "_settings"), None, settings)
-            except (ClientError, UnreachableError) as failed:
+                if not switched(self._link, self._record):
+                    for hold in holds:
+                        hold.release()
+            except (ClientError, UnreachableError, KeyboardInterrupt) as failed:
                 raise BackfillError(
                     f"{str(error) or type(error).__name__}; [{indexes}] may still refuse writes, as index.blocks.write "
-                    f"of its settings says: {failed}"
+                    f"of its settings says: {str(failed) or type(failed).__name__}"
                 ) from error
             raise
+        for hold in holds:
+            hold.settle()
 
-    def _finish(self, compared: Survey | None) -> None:
+    def _finish(self, compared: Survey | None, holds: Sequence[Hold]) -> None:
         """The last pass over a source that nobody writes to, and the switch of the alias."""
         if self._slices:
             self._pass(self._next())
@@ -210,13 +227,53 @@ class Passes:
             if self._mirror and (compared is None or result.counts.read != survey.operations - before):
                 self._compare()
         self._link.json("POST", items.path_of(self._job.target, "_refresh"))
+        if not all(hold.in_force() for hold in holds):
+            raise BackfillError("the source took writes before the alias was switched: somebody lifted its block", "source")
         # Whoever has the job switches the alias.
+        self._record.switching = [hold.index for hold in holds]
         self._journal.save()
         self._switch_alias()
 
     def _switch_alias(self) -> None:
         source = () if self._files else items.survey(self._link, self._job.source).marks
         switch_alias(self._link, self._record.alias, frozenset(source), self._job.target)
+
+
+def hold_of(link: Link, job: str, index: str, setting: str, value: str) -> Hold:
+    """The need of a job for a setting of an index, among other jobs of the cluster."""
+    at_work = partial(Journal.at_work, link)
+    return Hold(link, job, index, setting, value, store=JOB_INDEX, at_work=at_work)
+
+
+def switched(link: Link, record: JobRecord) -> bool:
+    """Whether the job has had its alias name the target: nothing may run any more. Raises ClientError."""
+    return bool(record.switching) and overtaken(link, record)
+
+
+def overtaken(link: Link, record: JobRecord) -> bool:
+    """Whether the alias of a job names the target, and no index of the source. Raises ClientError.
+
+    Nothing is deleted for files, so that their jobs may go on.
+    """
+    if not record.alias or files.are_files(record.source):
+        return False
+    sources = {index for each in record.passes if not each.compare for index in each.high}
+    sources |= {*record.switching, *record.source.split(",")}
+    held = _holders(link, record.alias)
+    return record.target in held and not any(index in held for index in sources)
+
+
+def finish(link: Link, journal: Journal) -> JobRecord:
+    """Notes that a job is done whose alias names the target. Raises ClientError, UnreachableError, ConflictError."""
+    record = journal.record
+    journal.save()
+    for index in record.switching:
+        hold_of(link, record.job, index, BLOCK, "true").settle()
+    hold_of(link, record.job, record.target, retention.SETTING, retention.VALUE).release()
+    link.json("POST", items.path_of(record.target, "_refresh"))
+    record.state = "done"
+    journal.save()
+    return record
 
 
 def switch_alias(link: Link, alias: str, source: frozenset[str], target: str) -> None:
