@@ -22,8 +22,7 @@ from headrace.protocol.indices.dead_letter_record import fields_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from headrace.backfill.jobs import Marks
-    from headrace.backfill.spec import ItemResult, JobSpec, WorkItem
+    from headrace.backfill.spec import ItemResult, JobSpec, Marks, WorkItem
     from headrace.protocol.indices.dead_letter_record import DeadLetter
 
 PARQUET = ".parquet"
@@ -69,7 +68,9 @@ def paths_of(source: str) -> list[str]:
         raise BackfillError(f"there are no files [{source}]", "source")
     for path in paths:
         if Path(path).is_dir():
-            raise BackfillError(f"[{path}] is a folder: name its files, such as [{path}/*{Path(path).suffix}]", "source")
+            raise BackfillError(
+                f"[{path}] is a folder: name its files, such as [{path}/*{Path(path).suffix}]", "source"
+            )
     return paths
 
 
@@ -224,19 +225,19 @@ def _batches(job: JobSpec, item: WorkItem) -> Iterator[tuple[Any, int]]:
 
 
 def _documents(batch: Any, position: int) -> list[Row]:
-    """The rows of a batch, each for itself where one of them is no document: it has a value that JSON has no form for,
-    or no text."""
+    """The rows of a batch, each for itself where one is no document: it has no text, or what JSON cannot say."""
     unfit = (_arrow().ArrowException, TypeError, ValueError, OverflowError, msgspec.MsgspecError)
     try:
         return _converted(batch, position)
     except unfit as error:
         if batch.num_rows > 1:
             return [row for at in range(batch.num_rows) for row in _documents(batch.slice(at, 1), position + at)]
-        named = {name: value for name in (_ID, _ROUTING) if (value := _shown(batch, name)) is not None}
-        text = _shown(batch, _SOURCE) if _SOURCE in batch.schema.names else None
+        values = {name: _value(batch.column(name)) for name in batch.schema.names}
+        text = values.get(_SOURCE)
         if text is None:
-            text = msgspec.json.encode({name: _shown(batch, name) for name in batch.schema.names}).decode()
-        return [Row(text.encode(), named.get(_ID), named.get(_ROUTING), position, str(error)[:500])]
+            text = msgspec.json.encode({name: _text(value) for name, value in values.items()})
+        id_, routing = (_text(values.get(name)) for name in (_ID, _ROUTING))
+        return [Row(text.encode() if isinstance(text, str) else text, id_, routing, position, str(error)[:500])]
 
 
 def _converted(batch: Any, position: int) -> list[Row]:
@@ -254,22 +255,23 @@ def _converted(batch: Any, position: int) -> list[Row]:
     return list(map(Row, texts, ids, routings, range(position, position + len(texts))))
 
 
-def _shown(batch: Any, name: str) -> str | None:
-    """What can be shown of a value; `None` where there is none, or nothing can."""
-    if name not in batch.schema.names:
-        return None
-    column = batch.column(name)
-    for text in (lambda: column.to_pylist()[0], lambda: column.cast(_arrow().string()).to_pylist()[0]):
-        with suppress(Exception):
-            value = text()
-            return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
-    return None
-
-
 def _texts(batch: Any, name: str) -> list[str | None]:
     if name not in batch.schema.names:
         return [None] * int(batch.num_rows)
-    return [None if value is None else str(value) for value in batch.column(name).to_pylist()]
+    return list(map(_text, batch.column(name).to_pylist()))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _value(column: Any) -> Any:
+    """The value of a column of one row, else its text; `None` where there is none, or it cannot be shown."""
+    with suppress(Exception):
+        return column.to_pylist()[0]
+    with suppress(Exception):
+        return column.cast(_arrow().string()).to_pylist()[0]
+    return None
 
 
 def single_line(source: str | bytes) -> bytes:

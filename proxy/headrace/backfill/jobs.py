@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from headrace.backfill import files
-from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
+from headrace.backfill.spec import BackfillError, ConflictError, ItemResult, Marks
 from headrace.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ LEASE_SECONDS = 30.0
 BEAT_SECONDS = 5.0
 """Seconds between two changes of a record by its process, about."""
 STALL_SECONDS = 1200.0
-"""Seconds without a sign of life after which a process that hangs loses its job: twice the longest patience of a call."""
+"""Seconds without a sign of life after which a process that hangs loses its job: twice the patience of a worker."""
 _KEYWORD = {"type": "keyword"}
 MAPPING = {
     "settings": {"index.hidden": True, "index.number_of_shards": 1, "index.auto_expand_replicas": "0-1"},
@@ -57,9 +57,6 @@ MAX_JOBS = 10_000
 """Jobs with one target that are looked at, the latest ones: as many as a search reaches by default."""
 JOBS_PAGE = 100
 """Jobs of an answer: those over many files have long records."""
-
-Marks = dict[str, dict[str, int]]
-"""A sequence number for each shard, by index and number of the shard."""
 
 
 class Pass(msgspec.Struct, kw_only=True):

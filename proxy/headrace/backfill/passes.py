@@ -91,7 +91,11 @@ class Passes:
             return self._record
 
     def _run(self) -> None:
-        if not self._slices and not self._files and items.primary_only(self._link, f"{self._job.source},{self._job.target}"):
+        if (
+            not self._slices
+            and not self._files
+            and items.primary_only(self._link, f"{self._job.source},{self._job.target}")
+        ):
             # Replicas that copy segments may lack what a refresh has shown.
             self._job = msgspec.structs.replace(self._job, preference="_primary")
         if self._job.same_index or self._files:
@@ -228,7 +232,9 @@ class Passes:
                 self._compare()
         self._link.json("POST", items.path_of(self._job.target, "_refresh"))
         if not all(hold.in_force() for hold in holds):
-            raise BackfillError("the source took writes before the alias was switched: somebody lifted its block", "source")
+            raise BackfillError(
+                "the source took writes before the alias was switched: somebody lifted its block", "source"
+            )
         # Whoever has the job switches the alias.
         self._record.switching = [hold.index for hold in holds]
         self._journal.save()

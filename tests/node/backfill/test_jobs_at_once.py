@@ -139,9 +139,7 @@ async def test_jobs_with_one_target_keep_its_memory_of_deletions(node: str, dire
 
     def remembered(job: Passes) -> Any:
         link = job._link
-        return remembered_deletes(
-            link, hold_of(link, job._record.job, target, retention.SETTING, retention.VALUE)
-        )
+        return remembered_deletes(link, hold_of(link, job._record.job, target, retention.SETTING, retention.VALUE))
 
     def run() -> None:
         with ExitStack() as stack:

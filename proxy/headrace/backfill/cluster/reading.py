@@ -222,7 +222,9 @@ def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window, *, once: b
     except TooLongError:
         window.size = size
         _shrink(window, item)
-        raise LongPageError("a page of a scroll is too long: its slice has to be read again", shorter=window.size) from None
+        raise LongPageError(
+            "a page of a scroll is too long: its slice has to be read again", shorter=window.size
+        ) from None
     finally:
         # It ends by itself where the cluster is away.
         with suppress(UnreachableError):

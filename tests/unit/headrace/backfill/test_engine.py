@@ -15,7 +15,7 @@ import pytest
 from headrace.backfill import Connection, JobSpec, WorkItem, engine
 from headrace.backfill.engine import LocalEngine, Progress
 from headrace.backfill.spec import BackfillError
-from headrace.cli.commands.jobs.prepared import ended_in_order
+from headrace.cli.commands.jobs.prepared import ENDING, ended_in_order
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
 from tests.conftest import native
@@ -102,7 +102,28 @@ def test_a_worker_that_cannot_be_told_ends_the_job_in_the_end(job: JobSpec, monk
         local.run(job, ITEMS[:1])
 
 
-def test_a_command_that_is_told_to_end_undoes_what_it_began():
+@pytest.mark.parametrize("ending", ENDING)
+def test_a_command_that_is_told_to_end_undoes_what_it_began(ending: signal.Signals):
+    """Once: who tells it again, as a terminal that is closed does, must not keep it from that."""
+    before = signal.getsignal(ending)
+    undone = []
     with pytest.raises(KeyboardInterrupt), ended_in_order():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is not signal.default_int_handler
+        try:
+            signal.raise_signal(ending)
+        finally:
+            for again in ENDING:
+                signal.raise_signal(again)
+            undone.append(ending)
+    assert undone == [ending]
+    assert signal.getsignal(ending) is before
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_in_order():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -146,8 +146,12 @@ def test_a_job_that_died_while_it_set_a_value_back_holds_nobody_up(url: Cluster,
             world = World(url, link, "5s")
             world.step("a", "begin")
             died = world.hold("a")
-            with monkeypatch.context() as patched, pytest.raises(OSError, match="killed"):
-                patched.setattr(died, "current", lambda: (_ for _ in ()).throw(OSError("killed")))
+
+            def killed() -> str:
+                raise OSError("killed")
+
+            monkeypatch.setattr(died, "current", killed)
+            with pytest.raises(OSError, match="killed"):
                 died.release()
             world.running.discard("a")
             world.value = "5s" if done else "on"

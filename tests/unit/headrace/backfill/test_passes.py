@@ -18,7 +18,7 @@ from headrace.backfill.cluster.holds import Hold
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.cluster.retention import SECONDS, remembered_deletes
 from headrace.backfill.jobs import JobRecord, Journal
-from headrace.backfill.passes import BLOCK, Passes, overtaken, switch_alias, switched
+from headrace.backfill.passes import BLOCK, Passes, switch_alias
 from headrace.backfill.spec import BackfillError, ConflictError, Counts, ItemResult
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle

@@ -6,7 +6,7 @@ import signal
 import threading
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -220,9 +220,7 @@ def _waits(seconds: float) -> None:
 
 def _refuse_filled(link: Link, job: JobSpec, sources: frozenset[str]) -> None:
     """Raises Failure where jobs with other code have copied the source there: equal versions hide the difference."""
-    others = {
-        label for digest, label in jobs.earlier(link, sources, job.target).items() if digest != job.bundle.digest
-    }
+    others = {label for digest, label in jobs.earlier(link, sources, job.target).items() if digest != job.bundle.digest}
     if others:
         raise Failure(
             f"[{job.target}] has documents of [{job.source}] by other code than [{job.pipeline}] is now: by "

@@ -16,7 +16,7 @@ from headrace.cli.output import note
 
 if TYPE_CHECKING:
     from headrace.backfill.cluster.link import Link
-    from headrace.backfill.jobs import Journal, JobRecord
+    from headrace.backfill.jobs import JobRecord, Journal
     from headrace.cli.commands.jobs.options import Options
 
 OF_THE_COMMAND = frozenset({"resume", "seize", "diff"})
