@@ -82,9 +82,10 @@ def resumed(options: Options, record: JobRecord) -> Options:
     stored = stored_of(record)
     for name, value in stored.items():
         asked = getattr(options, name)
-        if asked in (None, value) or asked is False:
+        # A switch that is off says nothing; `--no-mirror` does.
+        if asked in (None, value) or (asked is False and value is True and name != "mirror"):
             continue
-        reason = "the job began without it" if asked is True else f"the job has [{value}], not [{asked}]"
+        reason = "the job began without it" if isinstance(asked, bool) else f"the job has [{value}], not [{asked}]"
         raise Failure(reason, name, "leave it out, or start a new job", ExitCode.USAGE)
     return options._replace(**stored)
 
