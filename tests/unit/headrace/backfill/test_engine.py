@@ -107,13 +107,17 @@ def test_a_command_that_is_told_to_end_undoes_what_it_began(ending: signal.Signa
     """Once: who tells it again, as a terminal that is closed does, must not keep it from that."""
     before = signal.getsignal(ending)
     undone = []
-    with pytest.raises(KeyboardInterrupt), ended_in_order():
+
+    def told() -> None:
         try:
             signal.raise_signal(ending)
         finally:
             for again in ENDING:
                 signal.raise_signal(again)
             undone.append(ending)
+
+    with pytest.raises(KeyboardInterrupt), ended_in_order():
+        told()
     assert undone == [ending]
     assert signal.getsignal(ending) is before
 

@@ -17,7 +17,7 @@ SWITCHES = ("same_index", "delete_dropped", "replace")
 TEXTS = {"source": ("a", "b"), "target": ("t", "u"), "pipeline": ("p@1", "p@2"), "alias": ("x", "y")}
 TEXTS |= {"dead_letters": ("d", "e"), "id_field": ("n", "m"), "query": ('{"match_all":{}}', '{"match_none":{}}')}
 VALUES: dict[str, tuple[Any, ...]] = {name: (*values, None) for name, values in TEXTS.items()}
-VALUES |= {name: (True, False) for name in SWITCHES} | {"mirror": (True, False, None), "slices": (1, 2, None)}
+VALUES |= dict.fromkeys(SWITCHES, (True, False)) | {"mirror": (True, False, None), "slices": (1, 2, None)}
 EMPTY: dict[str, Any] = dict.fromkeys(Options._fields) | dict.fromkeys(SWITCHES, False)
 SAID = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in VALUES.items()})
 
