@@ -350,7 +350,7 @@ class Journal:
             if self._lost is not None or now_ - self._saved < BEAT_SECONDS or now_ - self._seen > STALL_SECONDS:
                 return
             try:
-                self._put(link, msgspec.json.decode(self._text, type=JobRecord))
+                self._store(link, msgspec.json.decode(self._text, type=JobRecord))
             except ConflictError as error:
                 self._lost = error
             except (ClientError, UnreachableError, BackfillError):
@@ -372,10 +372,10 @@ class Journal:
         with self._lock:
             # As with items: reasons may quote documents.
             record = msgspec.structs.replace(self.record, result=ItemResult(counts=self.record.result.counts))
-            self._put(self._link, record)
+            self._store(self._link, record)
             self._text = msgspec.json.encode(record)
 
-    def _put(self, link: Link, record: JobRecord) -> None:
+    def _store(self, link: Link, record: JobRecord) -> None:
         self._saved = time.monotonic()
         record.updated = now()
         while True:

@@ -105,11 +105,11 @@ class _Run:
             if page.broken:
                 self._unfit(page.broken)
             if page.hits:
-                self._made(page.hits)
+                self._processed(page.hits)
         self._pace.after(len(page.hits) + len(page.broken))
         self.settle()
 
-    def _made(self, hits: Sequence[Hit]) -> None:
+    def _processed(self, hits: Sequence[Hit]) -> None:
         if self.job.diff:
             self._compared(hits)
         elif self.job.same_index:

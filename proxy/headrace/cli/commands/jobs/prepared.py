@@ -145,8 +145,15 @@ def _prepared(
             hint="start a new job: two halves of an index must not come from two functions",
             code=ExitCode.CONFLICT,
         )
-    job = JobSpec(
-        job=journal.record.job if journal is not None else jobs.new_id(),
+    job = _spec(options, chosen, connection, params, journal.record.job if journal is not None else jobs.new_id())
+    if params:
+        _refuse_attached(link, job)
+    return _planned(options, engine, link, job, journal)
+
+
+def _spec(options: Options, chosen: Chosen, connection: Connection, params: dict[str, str], name: str) -> JobSpec:
+    return JobSpec(
+        job=name,
         source=str(options.source),
         target=str(options.source if options.same_index else options.target or options.source),
         pipeline=chosen.label,
@@ -164,27 +171,32 @@ def _prepared(
         job_index="" if options.diff else jobs.JOB_INDEX,
         id_field=options.id_field or "",
     )
-    if params:
-        _refuse_attached(link, job)
-    return _planned(options, engine, link, job, journal)
 
 
-def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: jobs.Journal | None) -> Prepared:
-    """The job with what the indexes say: how the source can be read, and whether the target is empty."""
+def _slices_of(options: Options, link: Link, job: JobSpec) -> int:
+    """How many slices a source is read by; 0 for one that shows its sequence numbers, and for files."""
     slices = options.slices or 0
-    from_files = files.are_files(job.source)
-    sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
-    if not from_files and not slices and not items.readable(link, job.source):
+    if files.are_files(job.source):
+        if options.diff and options.latency:
+            note("a diff of files asks the cluster for nothing: --max-latency has no effect")
+        return slices
+    if not slices and not items.readable(link, job.source):
         slices = max(8, 2 * options.at_once)
         note(f"[{job.source}] does not show its sequence numbers: it is read by a scroll")
-    if from_files and options.diff and options.latency:
-        note("a diff of files asks the cluster for nothing: --max-latency has no effect")
     if job.same_index and slices and not options.diff:
         raise Failure(
             "a part that is repeated would go through the pipeline twice: a scroll finds what the first attempt wrote",
             "in_place",
             "read by sequence numbers: leave --slices out, and name a node with --cluster",
         )
+    return slices
+
+
+def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: jobs.Journal | None) -> Prepared:
+    """The job with what the indexes say: how the source can be read, and whether the target is empty."""
+    from_files = files.are_files(job.source)
+    sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
+    slices = _slices_of(options, link, job)
     tombstones = journal.record.tombstones if journal is not None else False
     if not options.diff and journal is None and not job.same_index:
         job = msgspec.structs.replace(job, target=items.concrete(link, job.target, "target"))
