@@ -16,9 +16,9 @@ from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.cluster.reading import Hit
+from headrace.backfill.cluster.records import Pass
 from headrace.backfill.cluster.writing import copies, send
 from headrace.backfill.diff import changed_paths
-from headrace.backfill.jobs import Pass
 from headrace.backfill.kernel import MOVED, RUN_SECONDS, UNFIT
 from headrace.backfill.spec import MAX_PATHS, BackfillError, Connection, Counts, JobSpec
 from headrace.protocol.indices.dead_letter_record import Fault

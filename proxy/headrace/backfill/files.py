@@ -217,11 +217,20 @@ def _batches(job: JobSpec, item: WorkItem) -> Iterator[tuple[Any, int]]:
         if _SOURCE in names:
             wanted = [name for name in (_SOURCE, _ID, _ROUTING) if name in names]
             kind = file.schema_arrow.field(_SOURCE).type
-            if not any(word in str(kind) for word in ("string", "binary", "null")):
+            if not _has_texts(kind):
                 raise BackfillError(f"the column {_SOURCE} of [{item.index}] has {kind}, not JSON texts", "source")
         for batch in file.iter_batches(batch_size=count, row_groups=groups, columns=wanted):
             yield batch, position
             position += batch.num_rows
+
+
+def _has_texts(kind: Any) -> bool:
+    """Whether values of a type of Arrow are texts, or bytes, or nothing."""
+    types = _arrow().types
+    if types.is_dictionary(kind):
+        return _has_texts(kind.value_type)
+    of = ("string", "large_string", "string_view", "binary", "large_binary", "fixed_size_binary", "binary_view", "null")
+    return any(getattr(types, f"is_{each}", bool)(kind) for each in of)
 
 
 def _documents(batch: Any, position: int) -> list[Row]:

@@ -14,7 +14,7 @@ from headrace.client.errors import ClientError
 
 if TYPE_CHECKING:
     from headrace.backfill.cluster.link import Link
-    from headrace.backfill.jobs import Pass
+    from headrace.backfill.cluster.records import Pass
     from headrace.backfill.spec import Marks
 
 MIN_ITEM, MAX_ITEM = 5_000, 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 KEPT = frozenset({"same", "changed"})
 """States of documents that a bulk writes."""
 MAX_LOSSES = 10
-"""Attempts at a slice whose pages are lost. Their time does not count: a slice takes as long as it has documents."""
+"""Attempts at a slice that come no further, at least, for as long as a call has patience: a node may begin again."""
 RUN_SECONDS = 600.0
 """Seconds for a page in the pipeline: a bound for code that hangs; stages have limits of their own."""
 UNFIT = "document_parsing_exception"
@@ -47,7 +48,7 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
     link = Link.shared(job.cluster, job.patience)
     if job.job_index and (earlier := jobs.result_of(link, job, item)) is not None:
         return earlier
-    first, losses = reading.FIRST_DOCUMENTS, 0
+    first, losses = reading.FIRST_DOCUMENTS, _Losses(job.patience)
     while True:
         run = _Run(job, item, link)
         try:
@@ -63,15 +64,37 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
             if isinstance(error, reading.LongPageError):
                 first = error.shorter
                 continue
-            losses += 1
-            if losses == MAX_LOSSES:
+            if not losses.another(run.result.counts.read):
                 raise
-            # The search that begins the slice again waits for as long as the cluster is busy.
-            Backoff(job.patience).wait()
     run.settle()
     if job.job_index:
         jobs.check_off(link, job, item, run.result)
     return run.result
+
+
+class _Losses:
+    """Pages of a slice that were lost. Waits grow, and attempts count, until one comes further than all before."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._furthest = -1
+        self._count = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._count, self._until = 0, time.monotonic() + self._patience
+        # A slice takes as long as it has documents: the time of an attempt is no reason not to wait after it.
+        self._backoff = Backoff(math.inf)
+
+    def another(self, read: int) -> bool:
+        """Waits before another attempt, after one that has read so many documents; says whether there is to be one."""
+        if read > self._furthest:
+            self._furthest = read
+            self._begin()
+        self._count += 1
+        if self._count >= MAX_LOSSES and time.monotonic() >= self._until:
+            return False
+        return self._backoff.wait()
 
 
 class _Run:

@@ -8,27 +8,29 @@ after it would be nowhere.
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace.backfill import files, items
 from headrace.backfill.cluster import retention
-from headrace.backfill.cluster.holds import Hold
+from headrace.backfill.cluster.aliases import holders, switch_alias
+from headrace.backfill.cluster.holds import Hold, release
+from headrace.backfill.cluster.journal import BEAT_SECONDS, Journal
 from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.records import JOB_INDEX, Pass
 from headrace.backfill.cluster.retention import remembered_deletes
-from headrace.backfill.jobs import BEAT_SECONDS, JOB_INDEX, Journal, Pass
 from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
 from headrace.client.errors import ClientError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from headrace.backfill.cluster.records import JobRecord
     from headrace.backfill.engine import Engine, Progress
     from headrace.backfill.items import Survey
-    from headrace.backfill.jobs import JobRecord
     from headrace.backfill.spec import JobSpec
 
 FEW = 1000
@@ -43,7 +45,7 @@ class Passes:
     """A job that runs.
 
     `workers`: how many items are at work at once. `slices`: items of a source without sequence numbers. `mirror`:
-    whether the target loses what the source lacks.
+    whether the target loses what the source lacks. `waits`: is told the seconds for which other jobs are watched.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Passes:
         slices: int = 0,
         mirror: bool = True,
         watch: Callable[[Pass, Progress], None] | None = None,
+        waits: Callable[[float], None] | None = None,
     ) -> None:
         self._job = job
         self._journal = journal
@@ -66,6 +69,8 @@ class Passes:
         self._slices = slices
         self._mirror = mirror
         self._watch = watch
+        self._at_work = partial(Journal.at_work, link, waits=waits)
+        self._remember: Callable[[], None] | None = None
         self._files = files.are_files(job.source)
 
     @property
@@ -80,17 +85,16 @@ class Passes:
             try:
                 self._run()
             except BaseException as error:
-                self._record.state, self._record.reason = "failed", str(error)[:500] or type(error).__name__
                 self._record.seconds = time.monotonic() - started
-                # The reason counts, not that the record cannot be written either.
-                with suppress(ClientError, UnreachableError, BackfillError):
-                    self._journal.save()
+                self._journal.fail(error)
                 raise
             self._record.state, self._record.seconds = "done", time.monotonic() - started
             self._journal.save()
             return self._record
 
     def _run(self) -> None:
+        # Preparing may have taken longer than a lease.
+        self._journal.save()
         if (
             not self._slices
             and not self._files
@@ -101,11 +105,15 @@ class Passes:
         if self._job.same_index or self._files:
             self._passes()
             return
-        with remembered_deletes(self._link, self._hold(self._job.target, retention.SETTING, retention.VALUE)):
-            self._passes()
+        target = self._hold(self._job.target, retention.SETTING, retention.VALUE)
+        with remembered_deletes(self._link, target) as self._remember:
+            with self._earlier_block():
+                self._passes()
+            # What is left behind belongs to the process that has the job.
+            self._journal.save()
 
     def _hold(self, index: str, setting: str, value: str) -> Hold:
-        return hold_of(self._link, self._record.job, index, setting, value)
+        return Hold(self._link, self._record.job, index, setting, value, store=JOB_INDEX, at_work=self._at_work)
 
     def _passes(self) -> None:
         if self._record.passes and not self._record.passes[-1].done:
@@ -118,7 +126,7 @@ class Passes:
             self._catch_up()
         compared = self._compare() if self._mirror and not self._job.same_index else None
         if self._record.alias and self._files:
-            self._switch_alias()
+            self._switch_alias([])
         elif self._record.alias:
             with self._blocked() as holds:
                 self._finish(compared, holds)
@@ -144,6 +152,8 @@ class Passes:
         earlier = [each for each in self._record.passes if not each.compare]
         low = earlier[-1].high if earlier else {}
         survey = survey or items.survey(self._link, self._job.source)
+        if self._job.target in survey.marks:
+            raise BackfillError(f"[{self._job.source}] names the target [{self._job.target}] by now", "source")
         operations = survey.operations - sum(mark for shards in low.values() for mark in shards.values())
         size = items.item_size(operations, self._workers)
         return self._stored(Pass(number=number, low=low, high=survey.marks, size=size))
@@ -155,6 +165,8 @@ class Passes:
 
     def _pass(self, planned: Pass) -> ItemResult:
         """Runs the items of a pass, and adds their counts to those of the job."""
+        if self._remember is not None:
+            self._remember()
         index = self._job.target if planned.compare else self._job.source
         work = items.items_of(planned, index, frozenset(planned.high) if self._job.preference else frozenset())
         watch = self._watch
@@ -175,6 +187,14 @@ class Passes:
         source = None if self._slices else items.survey(self._link, self._job.source)
         self._link.json("POST", items.path_of(self._job.source, "_refresh"))
         found = items.survey(self._link, self._job.target)
+        # What clients write from now on has later numbers. An earlier process of the job may have asked for the switch
+        # before this one had the job, and been answered since.
+        if overtaken(self._link, self._record):
+            raise BackfillError(
+                f"the alias [{self._record.alias}] names [{self._record.target}]: what clients have written there "
+                "would be deleted",
+                "swap_alias",
+            )
         size = items.item_size(found.operations, self._workers)
         number = len(self._record.passes) + 1
         self._pass(self._stored(Pass(number=number, high=found.marks, size=size, compare=True)))
@@ -188,11 +208,9 @@ class Passes:
         Raises BackfillError where a write may still be under way, or where writes stay refused after an error. Where
         another process has the job by now, the block is its own.
         """
-        # An alias may name the target at the end.
-        names = sorted(items.indexes_of(self._link, self._job.source)) or [self._job.source]
-        indexes = ",".join(names)
-        holds = [self._hold(name, BLOCK, "true") for name in names]
-        try:
+        holds = self._blocks()
+        indexes = ",".join(hold.index for hold in holds)
+        with self._lifted_on_failure(holds):
             for hold in holds:
                 hold.acquire()
             answer = self._link.json("PUT", items.path_of(indexes, "_block", "write"))
@@ -200,21 +218,49 @@ class Passes:
             if not answer["acknowledged"]:
                 raise BackfillError(f"not every shard of [{indexes}] refuses writes", "source")
             yield holds
+        # Another process that has the job by now settles them.
+        self._journal.save()
+        for hold in holds:
+            hold.settle()
+
+    def _blocks(self) -> list[Hold]:
+        """The needs of the job for a block of writes to each index of the source."""
+        # An alias may name the target at the end.
+        names = sorted(items.indexes_of(self._link, self._job.source)) or [self._job.source]
+        return [self._hold(name, BLOCK, "true") for name in names]
+
+    @contextmanager
+    def _earlier_block(self) -> Iterator[None]:
+        """Lifts the block of an earlier process of the job that was killed within it.
+
+        Where that process may have asked for the switch of the alias, writes stay refused: they would be nowhere if the
+        cluster answered late. They are let through where the job fails.
+        """
+        holds = self._blocks() if self._record.alias else []
+        if not self._record.switching:
+            release(holds, self._at_work)
+            holds = []
+        with self._lifted_on_failure(holds):
+            yield
+
+    @contextmanager
+    def _lifted_on_failure(self, holds: Sequence[Hold]) -> Iterator[None]:
+        """Has the source take writes again where the block fails, unless its alias has gone over."""
+        try:
+            yield
         except BaseException as error:
-            if isinstance(error, ConflictError) or not self._journal.held():
+            if not holds or isinstance(error, ConflictError) or not self._journal.held():
                 raise
             try:
                 if not switched(self._link, self._record):
-                    for hold in holds:
-                        hold.release()
+                    release(holds, self._at_work)
             except (ClientError, UnreachableError, KeyboardInterrupt) as failed:
+                indexes = ",".join(hold.index for hold in holds)
                 raise BackfillError(
                     f"{str(error) or type(error).__name__}; [{indexes}] may still refuse writes, as index.blocks.write "
                     f"of its settings says: {str(failed) or type(failed).__name__}"
                 ) from error
             raise
-        for hold in holds:
-            hold.settle()
 
     def _finish(self, compared: Survey | None, holds: Sequence[Hold]) -> None:
         """The last pass over a source that nobody writes to, and the switch of the alias."""
@@ -231,24 +277,18 @@ class Passes:
             if self._mirror and (compared is None or result.counts.read != survey.operations - before):
                 self._compare()
         self._link.json("POST", items.path_of(self._job.target, "_refresh"))
+        self._switch_alias(holds)
+
+    def _switch_alias(self, holds: Sequence[Hold]) -> None:
+        source = () if self._files else items.survey(self._link, self._job.source).marks
         if not all(hold.in_force() for hold in holds):
             raise BackfillError(
                 "the source took writes before the alias was switched: somebody lifted its block", "source"
             )
-        # Whoever has the job switches the alias.
+        # Whoever has the job switches the alias: nothing that takes long comes between.
         self._record.switching = [hold.index for hold in holds]
         self._journal.save()
-        self._switch_alias()
-
-    def _switch_alias(self) -> None:
-        source = () if self._files else items.survey(self._link, self._job.source).marks
         switch_alias(self._link, self._record.alias, frozenset(source), self._job.target)
-
-
-def hold_of(link: Link, job: str, index: str, setting: str, value: str) -> Hold:
-    """The need of a job for a setting of an index, among other jobs of the cluster."""
-    at_work = partial(Journal.at_work, link)
-    return Hold(link, job, index, setting, value, store=JOB_INDEX, at_work=at_work)
 
 
 def switched(link: Link, record: JobRecord) -> bool:
@@ -264,64 +304,23 @@ def overtaken(link: Link, record: JobRecord) -> bool:
     if not record.alias or files.are_files(record.source):
         return False
     sources = {index for each in record.passes if not each.compare for index in each.high}
-    sources |= {*record.switching, *record.source.split(",")}
-    held = _holders(link, record.alias)
+    sources |= {*record.switching, *record.sources, *record.source.split(",")}
+    held = holders(link, record.alias)
     return record.target in held and not any(index in held for index in sources)
 
 
-def finish(link: Link, journal: Journal) -> JobRecord:
+def finish(link: Link, journal: Journal, waits: Callable[[float], None] | None = None) -> JobRecord:
     """Notes that a job is done whose alias names the target. Raises ClientError, UnreachableError, ConflictError."""
     record = journal.record
     journal.save()
+    hold = partial(Hold, link, record.job, store=JOB_INDEX, at_work=partial(Journal.at_work, link, waits=waits))
     for index in record.switching:
-        hold_of(link, record.job, index, BLOCK, "true").settle()
-    hold_of(link, record.job, record.target, retention.SETTING, retention.VALUE).release()
+        hold(index, BLOCK, "true").settle()
+    hold(record.target, retention.SETTING, retention.VALUE).release()
     link.json("POST", items.path_of(record.target, "_refresh"))
     record.state = "done"
     journal.save()
     return record
-
-
-def switch_alias(link: Link, alias: str, source: frozenset[str], target: str) -> None:
-    """Has an alias name the target in place of indexes of the source, by one call. Raises ClientError."""
-    held = _holders(link, alias)
-    left = [index for index in held if index in source and index != target]
-    actions: list[dict[str, Any]] = [{"remove": {"index": index, "alias": alias}} for index in left]
-    adding: dict[str, Any] = {}
-    for index in left:
-        # What filters and routes by the alias, and whether writes go there, holds for the target, too.
-        adding |= held[index]["aliases"][alias]
-    adding |= {"index": target, "alias": alias}
-    try:
-        link.json("POST", "/_aliases", None, {"actions": [*actions, {"add": adding}]})
-    except (ClientError, UnreachableError):
-        # The answer to an earlier attempt may have been lost: then there is no alias to remove any more.
-        now = _holders(link, alias)
-        if target not in now or any(index in now for index in left):
-            raise
-
-
-def _holders(link: Link, alias: str) -> dict[str, Any]:
-    """The indexes that an alias names, with what it says of each. Raises ClientError."""
-    try:
-        found: dict[str, Any] = link.json("GET", f"/_alias/{items.path_of(alias)[1:]}")
-    except ClientError as error:
-        if error.status != 404:
-            raise
-        return {}
-    return found
-
-
-def check_alias(link: Link, alias: str) -> None:
-    """Raises BackfillError for an alias that is the name of an index."""
-    found: dict[str, Any] = {}
-    try:
-        found = link.json("GET", items.path_of(alias))
-    except ClientError as error:
-        if error.status != 404:
-            raise
-    if alias in found:
-        raise BackfillError(f"[{alias}] is an index, not an alias", "swap_alias")
 
 
 def run_diff(

@@ -14,9 +14,9 @@ import pytest
 from headrace.backfill import Connection, ItemResult, JobSpec, items, jobs, run_item
 from headrace.backfill import passes as steps
 from headrace.backfill.cluster import retention
+from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.cluster.retention import remembered_deletes
-from headrace.backfill.jobs import Journal
 from headrace.backfill.passes import BLOCK, Passes, hold_of
 from headrace.backfill.spec import ConflictError
 from headrace_pipelines import Bundle

@@ -1,13 +1,15 @@
 """Settings of indexes that jobs change for a while: several may need one at once, and the last one sets it back.
 
 A document for each setting of an index has the jobs that need it, and its value before the first of them. A process
-changes that document by compare-and-set, and nobody joins while another one sets the setting back. A job that has ended
-in whatever way keeps nothing: when it goes on it acquires its settings again.
+changes that document by compare-and-set, and nobody joins while another one sets the setting back. Whoever ends in
+order sets it back although jobs that no process has are named there: they acquire it again when they go on.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -16,12 +18,15 @@ import msgspec
 from headrace.client.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from headrace.backfill.cluster.link import Link
 
 RETRY_SECONDS = 0.2
 """Seconds between two looks at a setting that another job sets back: that takes one call."""
+
+
+AtWork = Callable[[Collection[str]], AbstractSet[str]]
 
 
 class _Shared(msgspec.Struct, kw_only=True, frozen=True):
@@ -42,13 +47,15 @@ class _Stored(msgspec.Struct):
 
 
 class Hold:
-    """The need of a job for a `value` of a setting. `at_work`: whether a job runs; it may take its time to see that.
+    """The need of a job for a `value` of a setting.
+
+    `at_work`: those of some jobs that a process has; it may take its time to see that.
 
     Each method raises ClientError and UnreachableError.
     """
 
     def __init__(
-        self, link: Link, job: str, index: str, setting: str, value: str, *, store: str, at_work: Callable[[str], bool]
+        self, link: Link, job: str, index: str, setting: str, value: str, *, store: str, at_work: AtWork
     ) -> None:
         self.index = index
         self._link = link
@@ -63,7 +70,7 @@ class Hold:
         """Joins the jobs that need the value; returns that before them (empty: none). The value is not set yet."""
         while True:
             shared, stored = self._read()
-            if shared.restoring not in ("", self._job) and self._at_work(shared.restoring):
+            if shared.restoring not in ("", self._job) and self._at_work({shared.restoring}):
                 time.sleep(RETRY_SECONDS)
                 continue
             current = self.current()
@@ -74,13 +81,25 @@ class Hold:
             if self._write(msgspec.structs.replace(shared, before=before, jobs=jobs, restoring=""), stored):
                 return before
 
-    def release(self) -> None:
-        """Leaves the jobs that need the value, and sets it back where none of them is at work."""
+    def others(self) -> tuple[set[str], int]:
+        """The other jobs that need the value, where this one does, and the number of the change that says so."""
+        shared, stored = self._read()
+        needed = self._job in (*shared.jobs, shared.restoring)
+        return {*shared.jobs} - {self._job} if needed else set(), stored.seq_no
+
+    def release(self, gone: AbstractSet[str] = frozenset(), asked: int = -1) -> None:
+        """Leaves the jobs that need the value, and sets it back where none of them is at work.
+
+        `gone`: jobs that were found not to be after the change `asked`. After a later one they are asked about again.
+        """
         while True:
             shared, stored = self._read()
             if self._job not in (*shared.jobs, shared.restoring):
                 return
-            others = [job for job in shared.jobs if job != self._job and self._at_work(job)]
+            others = [job for job in shared.jobs if job != self._job]
+            if stored.seq_no != asked:
+                gone = {*others} - self._at_work(others)
+            others = [job for job in others if job not in gone]
             restoring = "" if others else self._job
             if not self._write(msgspec.structs.replace(shared, jobs=others, restoring=restoring), stored):
                 continue
@@ -132,3 +151,12 @@ class Hold:
                 raise
             return False
         return True
+
+
+def release(holds: Sequence[Hold], at_work: AtWork) -> None:
+    """Releases several holds of a job; the jobs of all of them are asked about at once. Raises as [`Hold.release`]."""
+    needed = [hold.others() for hold in holds]
+    others = {job for jobs, _ in needed for job in jobs}
+    gone = others - at_work(others) if others else set()
+    for hold, (_, asked) in zip(holds, needed, strict=True):
+        hold.release(gone, asked)

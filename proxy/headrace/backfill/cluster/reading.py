@@ -33,6 +33,9 @@ SURPLUS = 4
 KEEP_ALIVE = "10m"
 """The time that a scroll lives between two pages."""
 
+GONE = 404
+"""The status of a scroll whose context a node has lost, for example as it began again."""
+
 
 class LostPageError(BackfillError):
     """A page of a scroll is lost: its slice has to be read from its beginning."""
@@ -264,7 +267,7 @@ def _scrolled(link: Link, body: Any, limit: int) -> tuple[Page, str]:
         answer = link.once("POST", "/_search/scroll", msgspec.json.encode(body), limit=limit)
     except UnreachableError as error:
         raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: {error}") from None
-    if answer.status in BUSY:
+    if answer.status in (*BUSY, GONE):
         raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: status {answer.status}")
     return _page(answer)
 

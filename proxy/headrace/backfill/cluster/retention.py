@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from headrace.backfill.cluster.holds import Hold
     from headrace.backfill.cluster.link import Link
@@ -30,13 +30,21 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def remembered_deletes(link: Link, hold: Hold) -> Iterator[None]:
+def remembered_deletes(link: Link, hold: Hold) -> Iterator[Callable[[], None]]:
     """The target remembers deletions for longer within the block, and as before once no job needs it.
 
-    A job that ends early leaves the setting for the one that goes on. Raises ClientError, UnreachableError.
+    Gives what looks whether that is so still, and sees to it: somebody may have changed the setting, or have taken this
+    job for one that ended. A job that ends early leaves the setting for the one that goes on.
+    Raises ClientError, UnreachableError.
     """
-    before = hold.acquire()
-    if (_seconds(before) if before else _DEFAULT) < SECONDS:
-        link.json("PUT", f"/{quote(hold.index, safe='')}/_settings", None, {SETTING: VALUE})
-    yield
+
+    def ensure() -> None:
+        if hold.in_force():
+            return
+        before = hold.acquire()
+        if (_seconds(before) if before else _DEFAULT) < SECONDS:
+            link.json("PUT", f"/{quote(hold.index, safe='')}/_settings", None, {SETTING: VALUE})
+
+    ensure()
+    yield ensure
     hold.release()

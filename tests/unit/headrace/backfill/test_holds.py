@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 
 import pytest
@@ -36,6 +36,7 @@ class World:
         cluster.settings.clear()
         self.cluster, self.link = cluster, link
         self.running: set[str] = set()
+        self.asked: list[set[str]] = []
         self.value = before
 
     @property
@@ -47,7 +48,11 @@ class World:
         self.cluster.settings["i"] = {SETTING: value} if value else {}
 
     def hold(self, job: str) -> Hold:
-        return Hold(self.link, job, "i", SETTING, "on", store="jobs", at_work=self.running.__contains__)
+        return Hold(self.link, job, "i", SETTING, "on", store="jobs", at_work=self.at_work)
+
+    def at_work(self, jobs: Collection[str]) -> set[str]:
+        self.asked.append({*jobs})
+        return self.running & {*jobs}
 
     def step(self, job: str, what: str) -> None:
         if job not in self.running:
@@ -121,7 +126,7 @@ def test_jobs_at_once_lose_nothing(url: Cluster, monkeypatch: pytest.MonkeyPatch
 
     def job(name: str) -> None:
         with closing(Link(Connection(url=url.url), 5.0)) as link:
-            hold = Hold(link, name, "i", SETTING, "on", store="jobs", at_work=world.running.__contains__)
+            hold = Hold(link, name, "i", SETTING, "on", store="jobs", at_work=world.at_work)
             for _ in range(10):
                 before = hold.acquire()
                 link.json("PUT", "/i/_settings", None, {SETTING: "on"})
@@ -158,3 +163,40 @@ def test_a_job_that_died_while_it_set_a_value_back_holds_nobody_up(url: Cluster,
             world.step("b", "begin")
             world.step("b", "end")
             assert world.value == "5s"
+
+
+def test_several_settings_are_set_back_after_one_question(url: Cluster):
+    """Each question may take the time of a lease, in which a source takes no writes."""
+    with closing(Link(Connection(url=url.url), 0.05)) as link:
+        world = World(url, link, "")
+        names = ("i", "k")
+        mine = [Hold(link, "a", name, SETTING, "on", store="jobs", at_work=world.at_work) for name in names]
+        for other, name in (("b", "i"), ("c", "i"), ("c", "k")):
+            Hold(link, other, name, SETTING, "on", store="jobs", at_work=world.at_work).acquire()
+        for hold in mine:
+            hold.acquire()
+            url.settings[hold.index] = {SETTING: "on"}
+        holds.release(mine, world.at_work)
+        assert world.asked == [{"b", "c"}]
+        assert all(hold.current() == "" for hold in mine)
+
+
+def test_a_job_that_joins_while_others_are_asked_about_keeps_the_setting(url: Cluster):
+    with closing(Link(Connection(url=url.url), 0.05)) as link:
+        world = World(url, link, "")
+        world.step("a", "begin")
+        world.step("b", "begin")
+        world.step("b", "kill")
+
+        def asks(jobs: Collection[str]) -> set[str]:
+            found = world.at_work(jobs)
+            if len(world.asked) == 1:
+                # The job that was killed goes on, and another one begins.
+                world.step("b", "begin")
+                world.step("c", "begin")
+            return found
+
+        holds.release([world.hold("a")], asks)
+        assert world.value == "on"
+        assert world.hold("b").in_force()
+        assert world.hold("c").in_force()

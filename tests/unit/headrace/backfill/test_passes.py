@@ -12,13 +12,15 @@ import msgspec
 import pytest
 
 from headrace.backfill import Connection, JobSpec, items
-from headrace.backfill import jobs as stored_jobs
+from headrace.backfill.cluster import journal as journals
 from headrace.backfill.cluster import link as links
+from headrace.backfill.cluster.aliases import switch_alias
 from headrace.backfill.cluster.holds import Hold
+from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.records import JobRecord
 from headrace.backfill.cluster.retention import SECONDS, remembered_deletes
-from headrace.backfill.jobs import JobRecord, Journal
-from headrace.backfill.passes import BLOCK, Passes, switch_alias
+from headrace.backfill.passes import BLOCK, Passes
 from headrace.backfill.spec import BackfillError, ConflictError, Counts, ItemResult
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
@@ -121,7 +123,7 @@ def stored(number: int, about: JobRecord) -> tuple[int, Any]:
 
 @pytest.fixture
 def lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_jobs, "LEASE_SECONDS", 0.05)
+    monkeypatch.setattr(journals, "LEASE_SECONDS", 0.05)
 
 
 def test_a_job_that_runs_is_not_resumed(cluster: Cluster, link: Link, lease: None):
@@ -143,7 +145,7 @@ def test_a_job_that_runs_is_not_resumed(cluster: Cluster, link: Link, lease: Non
 
 def test_a_job_at_work_changes_its_record(cluster: Cluster, link: Link, monkeypatch: pytest.MonkeyPatch):
     """Also while one call of it takes longer than a lease: a thread of its own does."""
-    monkeypatch.setattr(stored_jobs, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(journals, "BEAT_SECONDS", 0.01)
     journal = Journal(link, record(driver="ours"), "jobs", None)
     journal.save()
 
@@ -162,10 +164,10 @@ def test_a_job_at_work_changes_its_record(cluster: Cluster, link: Link, monkeypa
         cluster.script = {"j": [(503, {"error": "away"})] * 3}
         assert numbers()
         # A process that hangs is not renewed.
-        monkeypatch.setattr(stored_jobs, "STALL_SECONDS", 0.0)
+        monkeypatch.setattr(journals, "STALL_SECONDS", 0.0)
         time.sleep(0.1)
         assert not numbers()
-        monkeypatch.setattr(stored_jobs, "STALL_SECONDS", 60.0)
+        monkeypatch.setattr(journals, "STALL_SECONDS", 60.0)
         # Another process that has the job ends it.
         cluster.stored["/jobs/_doc/j"] = 99, json.loads(msgspec.json.encode(record(driver="theirs")))
         time.sleep(0.1)

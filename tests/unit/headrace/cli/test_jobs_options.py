@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.backfill.jobs import JobRecord
+from headrace.backfill.cluster.records import JobRecord
 from headrace.cli.commands.jobs.options import Options
 from headrace.cli.commands.jobs.resuming import resumed, stored_of
 from headrace.cli.errors import ExitCode, Failure

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from headrace.backfill import bundles, files, items, jobs, passes
+from headrace.backfill.cluster import records
+from headrace.backfill.cluster.aliases import check_alias
+from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.spec import BackfillError, ConflictError, Connection, ItemResult, JobSpec
 from headrace.cli.commands.jobs import engines
 from headrace.cli.commands.jobs.options import check, normal, query_of
-from headrace.cli.commands.jobs.resuming import command_of, ended, resumed
+from headrace.cli.commands.jobs.resuming import command_of, ended, others_wait, resumed
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note
 from headrace.client import target as targets
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from headrace.backfill.bundles import Chosen
+    from headrace.backfill.cluster.records import JobRecord, Pass
     from headrace.backfill.engine import Engine, Progress
-    from headrace.backfill.jobs import JobRecord, Pass
     from headrace.cli.commands.jobs.options import Options
     from headrace.cli.commands.jobs.resuming import Ended
 
@@ -50,7 +53,7 @@ class Prepared(NamedTuple):
     workers: int
     slices: int
     mirror: bool
-    journal: jobs.Journal | None
+    journal: Journal | None
 
     def run(self, watch: Watch | None) -> JobRecord:
         """Runs the job to its end. Raises ClientError, UnreachableError, BackfillError."""
@@ -64,6 +67,7 @@ class Prepared(NamedTuple):
             slices=self.slices,
             mirror=self.mirror,
             watch=watch,
+            waits=others_wait,
         )
         try:
             return run.run()
@@ -132,11 +136,31 @@ def _prepared(
     if options.seize and not options.resume:
         raise Failure("belongs to --resume", "take_over", code=ExitCode.USAGE)
     name = options.resume
-    journal = jobs.Journal.load(link, name, seize=options.seize, waits=_waits) if name else None
-    if journal is not None:
-        options = resumed(options, journal.record)
-        if (over := ended(link, journal)) is not None:
-            return over
+    journal = Journal.load(link, name, seize=options.seize, waits=_waits) if name else None
+    if journal is None:
+        return _begun(options, engine, link, connection, params, None)
+    options = resumed(options, journal.record)
+    # First: what the process before has asked for is then over, or seen.
+    journal.take()
+    try:
+        return _begun(options, engine, link, connection, params, journal)
+    except BaseException as error:
+        if journal.record.state != "done":
+            journal.fail(error)
+        raise
+
+
+def _begun(
+    options: Options,
+    engine: Engine,
+    link: Link,
+    connection: Connection,
+    params: dict[str, str],
+    journal: Journal | None,
+) -> Prepared | Ended:
+    """The job of checked options; `journal`: of one that goes on, which this process has by now."""
+    if journal is not None and (over := ended(link, journal)) is not None:
+        return over
     check(options)
     chosen = _chosen(options)
     if journal is not None and journal.record.digest != chosen.bundle.digest:
@@ -145,7 +169,7 @@ def _prepared(
             hint="start a new job: two halves of an index must not come from two functions",
             code=ExitCode.CONFLICT,
         )
-    job = _spec(options, chosen, connection, params, journal.record.job if journal is not None else jobs.new_id())
+    job = _spec(options, chosen, connection, params, journal.record.job if journal is not None else records.new_id())
     if params:
         _refuse_attached(link, job)
     return _planned(options, engine, link, job, journal)
@@ -168,7 +192,7 @@ def _spec(options: Options, chosen: Chosen, connection: Connection, params: dict
         replace=options.replace,
         stream=options.dead_letters or chosen.stream or DEAD_LETTERS,
         params=params,
-        job_index="" if options.diff else jobs.JOB_INDEX,
+        job_index="" if options.diff else records.JOB_INDEX,
         id_field=options.id_field or "",
     )
 
@@ -192,7 +216,7 @@ def _slices_of(options: Options, link: Link, job: JobSpec) -> int:
     return slices
 
 
-def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: jobs.Journal | None) -> Prepared:
+def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: Journal | None) -> Prepared:
     """The job with what the indexes say: how the source can be read, and whether the target is empty."""
     from_files = files.are_files(job.source)
     sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
@@ -219,10 +243,8 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
     if options.alias:
         _check_alias(link, options.alias, "" if from_files else job.source)
     if not options.diff and journal is None:
-        journal = jobs.Journal.start(link, _record(options, job, sources))
+        journal = Journal.start(link, _record(options, job, sources))
         note(f"job {job.job}")
-    elif journal is not None:
-        journal.save()
     return Prepared(job, link, engine, options.at_once, slices, mirror, journal)
 
 
@@ -248,7 +270,7 @@ def _check_alias(link: Link, alias: str, source: str) -> None:
 
     `source`: empty for files, to which nobody writes.
     """
-    passes.check_alias(link, alias)
+    check_alias(link, alias)
     streams = items.streams_of(link, source) if source else []
     if streams:
         raise Failure(
@@ -259,13 +281,13 @@ def _check_alias(link: Link, alias: str, source: str) -> None:
 
 
 def _record(options: Options, job: JobSpec, sources: frozenset[str]) -> JobRecord:
-    return jobs.JobRecord(
+    return records.JobRecord(
         job=job.job,
         source=job.source,
         target=job.target,
         pipeline=job.pipeline,
         digest=job.bundle.digest,
-        created=jobs.now(),
+        created=records.now(),
         same_index=job.same_index,
         delete_dropped=job.delete_dropped,
         tombstones=job.tombstones,

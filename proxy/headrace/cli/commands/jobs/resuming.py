@@ -15,14 +15,20 @@ from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note
 
 if TYPE_CHECKING:
+    from headrace.backfill.cluster.journal import Journal
     from headrace.backfill.cluster.link import Link
-    from headrace.backfill.jobs import JobRecord, Journal
+    from headrace.backfill.cluster.records import JobRecord
     from headrace.cli.commands.jobs.options import Options
 
 OF_THE_COMMAND = frozenset({"resume", "seize", "diff"})
 """Options of a command that say nothing about a job that goes on."""
 PATHS = frozenset({"folder", "state", "report"})
 """Options that are paths of this machine: the next command may run in another folder."""
+
+
+def others_wait(seconds: float) -> None:
+    """Says that a job waits before it sets a setting of an index back."""
+    note(f"other jobs need settings of the indexes, too: for {seconds:.0f} s they are watched for signs of processes")
 
 
 class Ended(NamedTuple):
@@ -35,7 +41,7 @@ class Ended(NamedTuple):
         """The record of the job. Raises ClientError, UnreachableError, ConflictError."""
         record = self.journal.record
         if record.state != "done":
-            return passes.finish(self.link, self.journal)
+            return passes.finish(self.link, self.journal, others_wait)
         note(f"the job [{record.job}] is done: a new one with the same source and target brings what is new")
         return record
 
