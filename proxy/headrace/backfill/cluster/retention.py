@@ -38,13 +38,15 @@ def remembered_deletes(link: Link, hold: Hold) -> Iterator[Callable[[], None]]:
     Raises ClientError, UnreachableError.
     """
 
-    def ensure() -> None:
-        if hold.in_force():
-            return
+    def remember() -> None:
         before = hold.acquire()
         if (_seconds(before) if before else _DEFAULT) < SECONDS:
             link.json("PUT", f"/{quote(hold.index, safe='')}/_settings", None, {SETTING: VALUE})
 
-    ensure()
+    def ensure() -> None:
+        if not hold.in_force():
+            remember()
+
+    remember()
     yield ensure
     hold.release()

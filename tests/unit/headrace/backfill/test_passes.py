@@ -128,18 +128,21 @@ def lease(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_job_that_runs_is_not_resumed(cluster: Cluster, link: Link, lease: None):
     told: list[float] = []
-    cluster.script = {"j": [stored(7, record()), stored(8, record())]}
+    cluster.script = {"j": [stored(7, record()), stored(7, record()), stored(8, record())]}
     with pytest.raises(ConflictError, match="another process is at work"):
         Journal.load(link, "j", "jobs", waits=told.append)
     assert told == [0.05]
     # Nobody has changed the record: the process is gone.
     cluster.script = {"j": [stored(7, record())] * 20}
-    assert Journal.load(link, "j", "jobs").record.driver
+    journal = Journal.load(link, "j", "jobs")
+    cluster.script = {"j": [(201, {"_seq_no": 8, "_primary_term": 1})]}
+    journal.take()
+    assert journal.record.driver
     # One that failed waits for nobody, and one that is taken over neither.
     cluster.script = {"j": [stored(7, record(state="failed"))]}
-    assert Journal.load(link, "j", "jobs").record.state == "running"
+    assert Journal.load(link, "j", "jobs", waits=told.append).record.state == "failed"
     cluster.script = {"j": [stored(7, record())]}
-    assert Journal.load(link, "j", "jobs", seize=True, waits=told.append).record.driver
+    assert Journal.load(link, "j", "jobs", seize=True, waits=told.append).record.driver == ""
     assert told == [0.05]
 
 
@@ -189,15 +192,35 @@ def test_a_record_whose_earlier_acknowledgement_was_lost_is_stored(cluster: Clus
 
 
 def test_a_job_that_is_watched_is_at_work_or_not(cluster: Cluster, link: Link, lease: None):
+    told: list[float] = []
+
+    def at_work(*names: str) -> set[str]:
+        return {*Journal.at_work(link, names, "jobs", told.append)}
+
     cluster.script = {"j": [stored(7, record()), stored(8, record())]}
-    assert Journal.at_work(link, "j", "jobs")
+    assert at_work("j") == {"j"}
     cluster.script = {"j": [stored(7, record())] * 20}
-    assert not Journal.at_work(link, "j", "jobs")
+    assert at_work("j") == set()
+    # All are watched at once.
+    assert told == [0.05] * 2
+    cluster.script = {each: [stored(7, record())] * 20 for each in "ijk"} | {"l": [stored(7, record()), GONE]}
+    cluster.script["k"][3:3] = [stored(8, record())]
+    assert at_work(*"ijkl") == {"k"}
+    assert told == [0.05] * 3
     for state in ("failed", "done"):
         cluster.script = {"j": [stored(7, record(state=state))]}
-        assert not Journal.at_work(link, "j", "jobs")
+        assert at_work("j") == set()
     cluster.script = {}
-    assert not Journal.at_work(link, "none", "jobs")
+    assert at_work("none") == at_work() == set()
+    assert told == [0.05] * 3
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_job_that_cannot_be_asked_about_is_at_work(cluster: Cluster, link: Link, lease: None, status: int):
+    cluster.script = {"j": [(status, {"error": "no"})] * 200}
+    assert Journal.at_work(link, ["j"], "jobs") == {"j"}
+    cluster.script = {"j": [stored(7, record()), *[(status, {"error": "no"})] * 200]}
+    assert Journal.at_work(link, ["j"], "jobs") == {"j"}
 
 
 def test_a_block_that_another_process_has_by_now_stays(cluster: Cluster, link: Link):
@@ -219,7 +242,7 @@ def test_deletions_are_remembered_while_a_job_runs(cluster: Cluster, link: Link,
     cluster.settings = {"b": {"index.gc_deletes": before} if before else {}}
 
     def hold(name: str) -> Hold:
-        return Hold(link, name, "b", "index.gc_deletes", f"{SECONDS}s", store="jobs", at_work=lambda _: False)
+        return Hold(link, name, "b", "index.gc_deletes", f"{SECONDS}s", store="jobs", at_work=lambda _: set())
 
     # A job that goes on does not take its own setting for that of the index.
     with pytest.raises(OSError, match="away"), remembered_deletes(link, hold("j")):
@@ -230,3 +253,12 @@ def test_deletions_are_remembered_while_a_job_runs(cluster: Cluster, link: Link,
     sent = [json.loads(body) for method, path, body in cluster.requests if (method, path) == ("PUT", "/b/_settings")]
     assert [each["index.gc_deletes"] for each in sent] == puts[:1] + puts * 2
     assert cluster.settings["b"].get("index.gc_deletes", "") == before
+    # Another job took this one for one that had ended, and somebody changed the setting.
+    with remembered_deletes(link, hold("j")) as ensure:
+        for lost in (True, False):
+            if lost:
+                hold("j").release()
+            cluster.settings["b"]["index.gc_deletes"] = "7s"
+            ensure()
+            assert hold("j").in_force()
+    assert cluster.settings["b"]["index.gc_deletes"] == "7s"

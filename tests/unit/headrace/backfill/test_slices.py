@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.backfill import run_item
+from headrace.backfill import kernel, run_item
 from headrace.backfill.cluster import link as links
 from headrace.backfill.cluster import reading
 from headrace.backfill.kernel import MAX_LOSSES
@@ -29,6 +32,7 @@ class Scrolls(Cluster):
         super().__init__([each for n, size in enumerate(lengths) for each in documents(1, size) if named(each, n)])
         self.sizes: list[int] = []
         self.losses: dict[int, int] = {}
+        self.lost = 503
         self._first = 0
 
     def answer(self, path: str, body: bytes) -> tuple[int, Any]:
@@ -39,7 +43,7 @@ class Scrolls(Cluster):
             self._first += self.sizes[-1]
             if self.losses.get(self._first, 0):
                 self.losses[self._first] -= 1
-                return 503, {}
+                return self.lost, {}
         else:
             return super().answer(path, body)
         hits = self.documents[self._first : self._first + self.sizes[-1]]
@@ -97,9 +101,43 @@ def test_a_page_that_is_always_lost_ends_the_slice():
     cluster = Scrolls([10] * 500)
     cluster.losses = {200: 1000}
     with pytest.raises(reading.LostPageError):
-        run_item(job_of(cluster), SLICE)
+        run_item(job_of(cluster, patience=0.0), SLICE)
     assert len(cluster.sizes) == MAX_LOSSES
     with pytest.raises(reading.LostPageError):
         run_item(job_of(cluster, same_index=True, target="s"), SLICE)
     assert len(cluster.sizes) == MAX_LOSSES + 1
+    cluster.close()
+
+
+def test_a_slice_waits_longer_after_each_loss_and_as_long_as_a_call(monkeypatch: pytest.MonkeyPatch):
+    """A node that begins again takes a minute."""
+    slept: list[float] = []
+    clock = itertools.count()
+    times = SimpleNamespace(sleep=slept.append, monotonic=clock.__next__, thread_time=time.thread_time)
+    monkeypatch.setattr(links, "time", times)
+    monkeypatch.setattr(kernel, "time", times)
+    monkeypatch.setattr(links, "FIRST_DELAY", 0.1)
+    for patience in (0.0, 200.0):
+        cluster = Scrolls([10] * 500)
+        cluster.losses = {200: 1000}
+        began = next(clock)
+        with pytest.raises(reading.LostPageError):
+            run_item(job_of(cluster, patience=patience), SLICE)
+        assert next(clock) - began > patience
+        assert len(cluster.sizes) >= MAX_LOSSES
+        waits = [each for each in slept if each]
+        # By chance between a half and the whole of what doubles.
+        assert all(later >= 2 * wait for wait, later in zip(waits[:5], waits[2:7], strict=True))
+        slept.clear()
+        cluster.close()
+
+
+@pytest.mark.parametrize("lost", [404, 503])
+def test_losses_of_a_slice_that_comes_further_are_none_too_many(lost: int):
+    """Scrolls of a node that begins again are not there any more."""
+    cluster = Scrolls([10] * 1000)
+    cluster.lost = lost
+    cluster.losses = {200: MAX_LOSSES - 1, 400: MAX_LOSSES - 1, 800: MAX_LOSSES - 1}
+    result = run_item(job_of(cluster, patience=0.0), SLICE)
+    assert result.counts.read == len(cluster.indexed) == 1000
     cluster.close()
