@@ -84,6 +84,38 @@ async def test_a_job_whose_terminal_is_closed_says_how_to_go_on(
     assert len(await contents(direct, f"{name}-2")) == 11000
 
 
+async def test_a_job_at_work_is_taken_by_a_command_that_says_so(
+    node: str, through: Http, direct: Http, backfill, name: str
+):
+    await filled(direct, f"{name}-1", 8000, shards=1)
+    await corpus.created(direct, f"{name}-2", shards=1)
+    await pipeline(through, name, [native("s", "set", field="state", value="one")])
+    process = await job_process(
+        node, through.base, "--source", f"{name}-1", "--target", f"{name}-2", "--pipeline", name, "--rate", "300"
+    )
+    assert process.stderr is not None
+    job = (await asyncio.wait_for(process.stderr.readline(), 60)).decode().split()[-1]
+    code, _, err = await backfill("--resume", job)
+    assert (code, "is at work on the job" in err) == (ExitCode.CONFLICT, True), err
+    assert process.returncode is None
+    # An option that does not fit takes nothing.
+    code, _, err = await backfill("--resume", job, "--take-over", "--source", "other")
+    assert code == ExitCode.USAGE, err
+    code, _, err = await backfill("--resume", job, "--take-over")
+    assert code == 0, err
+    said = (await asyncio.wait_for(process.stderr.read(), 60)).decode()
+    assert (await process.wait(), "another process goes on" in said) == (ExitCode.CONFLICT, True), said
+    assert (await direct.get(f"{JOBS}/_doc/{job}")).json["_source"]["state"] == "done"
+    assert len(await contents(direct, f"{name}-2")) == 8000
+
+    # One that cannot go on says so in its record: the next command waits for no process.
+    await changed(direct, job, state="failed", passes=[], digest="of other code")
+    code, _, err = await backfill("--resume", job)
+    assert (code, "is not that with which the job began" in err) == (ExitCode.CONFLICT, True), err
+    record = (await direct.get(f"{JOBS}/_doc/{job}")).json["_source"]
+    assert (record["state"], "is not that with which" in record["reason"]) == ("failed", True)
+
+
 async def test_what_cannot_be_is_said_at_once(
     backfill, through: Http, direct: Http, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import Any
 
 import msgspec
 import pytest
 
-from headrace.backfill import Connection, ItemResult, JobSpec, items, jobs, run_item
+from headrace.backfill import Connection, ItemResult, JobSpec, items, run_item
 from headrace.backfill import passes as steps
-from headrace.backfill.cluster import retention
+from headrace.backfill.cluster import journal as journals
+from headrace.backfill.cluster import records, retention
 from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.cluster.retention import remembered_deletes
-from headrace.backfill.passes import BLOCK, Passes, hold_of
+from headrace.backfill.passes import BLOCK, Passes
 from headrace.backfill.spec import ConflictError
 from headrace_pipelines import Bundle
 from tests.conftest import Http, native
@@ -43,23 +44,25 @@ class Here:
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LEASE_SECONDS", LEASE)
-    monkeypatch.setattr(jobs, "BEAT_SECONDS", LEASE / 20)
+    monkeypatch.setattr(journals, "LEASE_SECONDS", LEASE)
+    monkeypatch.setattr(journals, "BEAT_SECONDS", LEASE / 20)
 
 
 @contextmanager
-def job_of(node: str, name: str, source: str, target: str, alias: str = "") -> Iterator[Passes]:
-    """A job that this process has, until the block ends."""
+def job_of(
+    node: str, name: str, source: str, target: str, alias: str = "", *, renewed: bool = False
+) -> Iterator[Passes]:
+    """A job that this process has; `renewed`: until the block ends, also while it does not run."""
     stage = msgspec.json.encode(native("s", "set", field="state", value="done"))
     bundle = Bundle((("p", PIPELINE.pipelines[0][1] % stage),))
     with closing(Link(Connection(url=node), 10.0)) as link, closing(Link(Connection(url=node), 0.0)) as own:
-        record = jobs.JobRecord(
-            job=name, source=source, target=target, pipeline="p@1", digest="", created=jobs.now(), alias=alias
+        record = records.JobRecord(
+            job=name, source=source, target=target, pipeline="p@1", digest="", created=records.now(), alias=alias
         )
         job = JobSpec(job=name, source=source, target=target, pipeline="p@1", bundle=bundle, stream=f"{name}-dead",
-                      cluster=Connection(url=node), job_index=jobs.JOB_INDEX)  # fmt: skip
+                      cluster=Connection(url=node), job_index=records.JOB_INDEX)  # fmt: skip
         journal = Journal.start(link, record)
-        with journal.renewed(own):
+        with journal.renewed(own) if renewed else nullcontext():
             yield Passes(job, journal, link, Here(), workers=1, mirror=False)
 
 
@@ -83,7 +86,9 @@ async def test_a_job_lifts_the_block_of_no_other(node: str, direct: Http, name: 
     def run() -> None:
         with ExitStack() as stack:
             first, second = (
-                stack.enter_context(job_of(node, f"{name}-{each}", source, f"{name}-{each}", f"{name}x{each}"))
+                stack.enter_context(
+                    job_of(node, f"{name}-{each}", source, f"{name}-{each}", f"{name}x{each}", renewed=True)
+                )
                 for each in ("2", "3")
             )
             with first._blocked():
@@ -139,12 +144,13 @@ async def test_jobs_with_one_target_keep_its_memory_of_deletions(node: str, dire
 
     def remembered(job: Passes) -> Any:
         link = job._link
-        return remembered_deletes(link, hold_of(link, job._record.job, target, retention.SETTING, retention.VALUE))
+        return remembered_deletes(link, job._hold(target, retention.SETTING, retention.VALUE))
 
     def run() -> None:
         with ExitStack() as stack:
             first, second = (
-                stack.enter_context(job_of(node, f"{name}-{each}", f"{name}-{each}", target)) for each in ("1", "2")
+                stack.enter_context(job_of(node, f"{name}-{each}", f"{name}-{each}", target, renewed=each == "1"))
+                for each in ("1", "2")
             )
             with remembered(first):
                 second.run()
