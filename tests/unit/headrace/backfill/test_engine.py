@@ -72,6 +72,18 @@ def test_items_of_lost_workers_run_again(cluster: Cluster, job: JobSpec):
     assert (told[-1].done, told[-1].items, told[-1].lost, told[-1].counts.read) == (3, 3, 1, 600)
 
 
+def test_workers_that_come_further_do_not_end_the_job(job: JobSpec):
+    """Long items on a busy machine lose their workers for reasons of their own."""
+    with LocalEngine(1) as local:
+        run = engine._Run(local, job, ITEMS[:1], None)
+        for read in (0, 0, 0, 10, 10, 5, 20, 20, 19, 30):
+            run._lost(ITEMS[0], read)
+            assert run.error is None
+        for _ in range(engine.MAX_ATTEMPTS - 1):
+            run._lost(ITEMS[0], 30)
+        assert "has ended its worker 4 times" in str(run.error)
+
+
 def test_an_item_that_ends_every_worker_ends_the_job(job: JobSpec, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine, "MAX_ATTEMPTS", 2)
     with LocalEngine(1) as local:

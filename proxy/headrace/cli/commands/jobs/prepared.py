@@ -140,7 +140,7 @@ def _prepared(
     if journal is None:
         return _begun(options, engine, link, connection, params, None)
     options = resumed(options, journal.record)
-    # First: what the process before has asked for is then over, or seen.
+    # Before it looks whether the alias is over: a process that has the job still could switch it after that.
     journal.take()
     try:
         return _begun(options, engine, link, connection, params, journal)

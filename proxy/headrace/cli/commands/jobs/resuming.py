@@ -41,7 +41,11 @@ class Ended(NamedTuple):
         """The record of the job. Raises ClientError, UnreachableError, ConflictError."""
         record = self.journal.record
         if record.state != "done":
-            return passes.finish(self.link, self.journal, others_wait)
+            try:
+                return passes.finish(self.link, self.journal, others_wait)
+            except BaseException as error:
+                self.journal.fail(error)
+                raise
         note(f"the job [{record.job}] is done: a new one with the same source and target brings what is new")
         return record
 
