@@ -152,7 +152,7 @@ class Passes:
         earlier = [each for each in self._record.passes if not each.compare]
         low = earlier[-1].high if earlier else {}
         survey = survey or items.survey(self._link, self._job.source)
-        if self._job.target in survey.marks:
+        if not self._job.same_index and self._job.target in survey.marks:
             raise BackfillError(f"[{self._job.source}] names the target [{self._job.target}] by now", "source")
         operations = survey.operations - sum(mark for shards in low.values() for mark in shards.values())
         size = items.item_size(operations, self._workers)

@@ -223,6 +223,11 @@ def test_a_source_that_names_the_target_is_not_read(cluster: Cluster, link: Link
     cluster.script["_search"] = [(200, {"_shards": {"total": 1}})]
     with pytest.raises(BackfillError, match=r"\[a\] names the target \[b\] by now"):
         passes._next()
+    # In place, the two are one.
+    cluster.script = {"docs": [(200, {"indices": {"b": STATS}})], "_refresh": [(200, {})]}
+    cluster.script["_search"] = [(200, {"_shards": {"total": 1}})]
+    passes._job = msgspec.structs.replace(passes._job, source="b", same_index=True)
+    assert passes._next().high == {"b": {"0": 8}}
 
 
 def blocked(cluster: Cluster) -> None:
