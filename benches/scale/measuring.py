@@ -15,10 +15,10 @@ import msgspec
 
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.records import Pass
 from headrace.backfill.cluster.writing import copies, send
 from headrace.backfill.engine import LocalEngine
 from headrace.backfill.items import item_size, items_of, survey
-from headrace.backfill.jobs import Pass
 from headrace.backfill.spec import Connection, JobSpec
 from headrace_pipelines import Bundle, Pipelines
 

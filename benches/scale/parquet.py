@@ -11,10 +11,10 @@ import msgspec
 
 from benches.scale.measuring import BUNDLE, Beside, cpu_by_process
 from headrace.backfill import columns
+from headrace.backfill.cluster.records import Pass
 from headrace.backfill.engine import LocalEngine
 from headrace.backfill.files import marks_of
 from headrace.backfill.items import items_of
-from headrace.backfill.jobs import Pass
 from headrace.backfill.spec import JobSpec
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from headrace.client.exchange import Exchange, decoded
 from headrace_pipelines import Bundle, PipelineType
 from headrace_pipelines.definition import LATEST, PipelineDefinition, members_of, parse
 from headrace_pipelines.registry.references import references, udf_configs
+from headrace_pipelines.udf import archives
 from headrace_pipelines.udf import manifest as manifests
 from headrace_pipelines.udf.catalog import digest as digest_of
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 DEFINITION = frozenset(PipelineDefinition.__struct_fields__)
 """Members of a definition; an answer of the API has more."""
+WASM = b"\0asm"
+"""The first bytes of a compiled module."""
 MANIFEST = frozenset(manifests.Manifest.__struct_fields__)
 
 
@@ -64,7 +68,7 @@ def bundle_of(origin: Origin, name: str) -> Chosen:
         for config in udf_configs(definition):
             udf = config.udf_name or ""
             number, body = origin.udf(udf, _fixed(config.udf_version))
-            udfs[udf, number] = body
+            udfs[udf, number] = uniform(udf, body)
         for referred, wanted, optional in references(definition):
             inner = _referred(origin, referred, wanted, optional=optional)
             if inner is None:
@@ -79,6 +83,28 @@ def bundle_of(origin: Origin, name: str) -> Chosen:
     pipelines = tuple((each.name, msgspec.json.encode(each)) for _, each in ordered)
     bundle = Bundle(pipelines, tuple((udf, body) for (udf, _), body in sorted(udfs.items())))
     return Chosen(root.label, bundle, root.dead_letters.stream if root.dead_letters is not None else "")
+
+
+def uniform(name: str, body: bytes) -> bytes:
+    """The upload of a UDF in its one form, so that equal code has one digest wherever it comes from.
+
+    Raises InvalidError.
+    """
+    manifest, code, _ = manifests.parse(body, name)
+    return upload_of(manifest, code)
+
+
+def upload_of(manifest: manifests.Manifest, code: bytes) -> bytes:
+    """The body that uploads a UDF, from its manifest and its stored code."""
+    fields: dict[str, Any] = msgspec.to_builtins(manifest)
+    if manifest.language == manifests.PYTHON:
+        source, packages = archives.unpacked(code)
+        fields |= {"source": source, **({"packages": [packages]} if packages else {})}
+    elif manifest.language in manifests.FROM_SOURCE and not code.startswith(WASM):
+        fields["source"] = code.decode()
+    else:
+        fields["wasm"] = base64.b64encode(code).decode()
+    return msgspec.json.encode(fields)
 
 
 def _fixed(version: str | None) -> str | None:

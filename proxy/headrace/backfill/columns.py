@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.backfill import bundles, items
+from headrace.backfill import bundles, files, items
 from headrace.backfill.cluster import reading
 from headrace.backfill.cluster.dead import PERMANENT, keep, letter
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.cluster.reading import Hit
+from headrace.backfill.cluster.records import Pass
 from headrace.backfill.cluster.writing import copies, send
 from headrace.backfill.diff import changed_paths
-from headrace.backfill.jobs import Pass
-from headrace.backfill.kernel import MOVED, RUN_SECONDS
+from headrace.backfill.kernel import MOVED, RUN_SECONDS, UNFIT
 from headrace.backfill.spec import MAX_PATHS, BackfillError, Connection, Counts, JobSpec
 from headrace.protocol.indices.dead_letter_record import Fault
 from headrace_pipelines import Bundle, Pipelines
@@ -176,23 +176,22 @@ def write(job: JobSpec, batches: Iterable[Any]) -> Counts:
     throttled = link.throttled
     for batch in batches:
         counts.read += batch.num_rows
-        for hits, moved in _pages(batch, job.page_bytes, counts):
+        for hits, broken in _pages(batch, job.page_bytes, counts):
             _written(link, job, hits, counts)
-            fault = Fault("pipeline", 400, "illegal_argument_exception", MOVED, job.pipeline)
-            keep(link, job, [letter(job, hit, fault) for hit in moved])
+            keep(link, job, [letter(job, hit, fault) for hit, fault in broken])
     counts.throttled = link.throttled - throttled
     return counts
 
 
-def _pages(batch: Any, page_bytes: int, counts: Counts) -> Iterator[tuple[list[Hit], list[Hit]]]:
-    """The documents of a batch in pages, and those that have no way to be written."""
+def _pages(batch: Any, page_bytes: int, counts: Counts) -> Iterator[tuple[list[Hit], list[tuple[Hit, Fault]]]]:
+    """The documents of a batch in pages, and those that have no way to be written, with the reason."""
     names = batch.schema.names
     for name in (ID, SOURCE):
         if name not in names:
             raise BackfillError(f"is no column; the columns are {', '.join(names)}", name)
     columns = {name: batch.column(name).to_pylist() for name in (ID, SOURCE, ROUTING, SEQ_NO, OUTCOME) if name in names}
     hits: list[Hit] = []
-    moved: list[Hit] = []
+    broken: list[tuple[Hit, Fault]] = []
     size = 0
     for row, source in enumerate(columns[SOURCE]):
         outcome = columns[OUTCOME][row] if OUTCOME in columns else None
@@ -200,34 +199,40 @@ def _pages(batch: Any, page_bytes: int, counts: Counts) -> Iterator[tuple[list[H
             counts.failed += outcome == "failed"
             counts.dropped += outcome != "failed"
             continue
-        hit = _hit(columns, row, source)
+        hit, fault = _hit(columns, row, source)
         if outcome == "moved":
+            fault = Fault("pipeline", 400, "illegal_argument_exception", MOVED)
+        if fault is not None:
             counts.failed += 1
-            moved.append(hit)
+            broken.append((hit, fault))
             continue
         hits.append(hit)
         size += len(hit.source)
         if size >= page_bytes:
             counts.bytes += size
-            yield hits, moved
-            hits, moved, size = [], [], 0
+            yield hits, broken
+            hits, broken, size = [], [], 0
     counts.bytes += size
-    yield hits, moved
+    yield hits, broken
 
 
-def _hit(columns: Mapping[str, list[Any]], row: int, source: str | bytes) -> Hit:
+def _hit(columns: Mapping[str, list[Any]], row: int, source: str | bytes) -> tuple[Hit, Fault | None]:
+    """The document of a row, and why it cannot be sent, if so: the cluster would refuse others with it."""
     if columns[ID][row] is None:
-        raise BackfillError("is null in a row: a second attempt would write the document twice", ID)
+        raise BackfillError(f"is null in row {row} of a batch: a second attempt would write the document twice", ID)
     encode = msgspec.json.encode
     text = source.encode() if isinstance(source, str) else source
-    if b"\n" in text or b"\r" in text:
-        text = msgspec.json.format(text, indent=-1)
+    reason = files.id_fault(str(columns[ID][row]))
+    try:
+        text = files.single_line(text)
+    except msgspec.MsgspecError as error:
+        reason = str(error)
     hit = Hit(msgspec.Raw(encode(str(columns[ID][row]))), msgspec.Raw(text))
     if ROUTING in columns and columns[ROUTING][row] is not None:
         hit.routing = msgspec.Raw(encode(str(columns[ROUTING][row])))
     if SEQ_NO in columns and columns[SEQ_NO][row] is not None:
         hit.seq_no = columns[SEQ_NO][row]
-    return hit
+    return hit, Fault("pipeline", 400, UNFIT, reason) if reason else None
 
 
 def _written(link: Link, job: JobSpec, hits: list[Hit], counts: Counts) -> None:

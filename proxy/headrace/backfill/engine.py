@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 4
 """Workers that an item may end before the job does, on each engine: a document that kills each must not go on for ever.
-The default of Spark."""
+The default of Spark. Workers of this machine count that have come no further in the item than one before."""
 TICK_SECONDS = 0.5
 """Seconds between two reports where nothing else happens."""
 STOP_SECONDS = 5.0
@@ -158,6 +158,7 @@ class _Run:
         self._count = len(items)
         self._done = 0
         self._attempts: dict[str, int] = {}
+        self._furthest: dict[str, int] = {}
         self._watch = watch
         self.total = ItemResult()
         self.error: Exception | None = None
@@ -177,7 +178,7 @@ class _Run:
                 self._engine.drop(worker)
                 if worker.fresh:
                     # It ended while it was told: one that cannot start must not be started for ever.
-                    self._lost(self._waiting.popleft())
+                    self._lost(self._waiting.popleft(), 0)
                     break
         busy = {worker.pipe: worker for worker in self._engine.busy()}
         for pipe in connection.wait(list(busy), TICK_SECONDS):
@@ -195,7 +196,7 @@ class _Run:
             kind, value = worker.pipe.recv()
         except (EOFError, OSError):
             if item is not None:
-                self._lost(item)
+                self._lost(item, worker.counts.read)
             self._engine.drop(worker)
             return
         if kind == "counts":
@@ -208,7 +209,10 @@ class _Run:
         else:
             self.error = self.error or raised(*value)
 
-    def _lost(self, item: WorkItem) -> None:
+    def _lost(self, item: WorkItem, read: int) -> None:
+        """The worker of an item has ended, once it had read so many documents: where others came, too, or further."""
+        if read > self._furthest.get(item.key, 0):
+            self._furthest[item.key], self._attempts[item.key] = read, 0
         attempts = self._attempts[item.key] = self._attempts.get(item.key, 0) + 1
         if attempts >= MAX_ATTEMPTS:
             self.error = BackfillError(f"the item [{item.key}] has ended its worker {attempts} times")

@@ -14,7 +14,8 @@ from headrace.client.errors import ClientError
 
 if TYPE_CHECKING:
     from headrace.backfill.cluster.link import Link
-    from headrace.backfill.jobs import Marks, Pass
+    from headrace.backfill.cluster.records import Pass
+    from headrace.backfill.spec import Marks
 
 MIN_ITEM, MAX_ITEM = 5_000, 200_000
 """Sequence numbers of an item: enough for its costs not to show, few enough to be repeated after a loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
 
 KEPT = frozenset({"same", "changed"})
 """States of documents that a bulk writes."""
+MAX_LOSSES = 10
+"""Attempts at a slice that come no further, at least, for as long as a call has patience: a node may begin again."""
 RUN_SECONDS = 600.0
 """Seconds for a page in the pipeline: a bound for code that hangs; stages have limits of their own."""
+UNFIT = "document_parsing_exception"
+"""The type of the error of what is no document."""
 MOVED = (
     "the pipeline changes the _id, the _index or the _routing of the document, or makes several of it: "
     "what an earlier pass wrote would stay, so a job writes each document under its own"
@@ -43,8 +48,7 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
     link = Link.shared(job.cluster, job.patience)
     if job.job_index and (earlier := jobs.result_of(link, job, item)) is not None:
         return earlier
-    backoff = Backoff(job.patience)
-    first = reading.FIRST_DOCUMENTS
+    first, losses = reading.FIRST_DOCUMENTS, _Losses(job.patience)
     while True:
         run = _Run(job, item, link)
         try:
@@ -55,14 +59,42 @@ def run_item(job: JobSpec, item: WorkItem, *, progress: Callable[[Counts], None]
             break
         except reading.LostPageError as error:
             # In place, documents that are written already would go through the pipeline again.
-            if job.same_index or not backoff.wait():
+            if job.same_index and not job.diff:
                 raise
             if isinstance(error, reading.LongPageError):
-                first = max(1, first // 8)
+                first = error.shorter
+                continue
+            if not losses.another(run.result.counts.read):
+                raise
     run.settle()
     if job.job_index:
         jobs.check_off(link, job, item, run.result)
     return run.result
+
+
+class _Losses:
+    """Pages of a slice that were lost. Waits grow, and attempts count, until one comes further than all before."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._furthest = -1
+        self._count = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._count, self._until = 0, time.monotonic() + self._patience
+        # A slice takes as long as it has documents: the time of an attempt is no reason not to wait after it.
+        self._backoff = Backoff(math.inf)
+
+    def another(self, read: int) -> bool:
+        """Waits before another attempt, after one that has read so many documents; says whether there is to be one."""
+        if read > self._furthest:
+            self._furthest = read
+            self._begin()
+        self._count += 1
+        if self._count >= MAX_LOSSES and time.monotonic() >= self._until:
+            return False
+        return self._backoff.wait()
 
 
 class _Run:
@@ -76,7 +108,14 @@ class _Run:
         self._dead = files.DeadLetterFiles(job.stream, job, item) if folder else None
         self._cpu = time.thread_time()
         self._throttled = link.throttled
-        self._pace = Pace(job, link, job.target if item.file or item.compare else job.source)
+        self._pace = Pace(job, link, self._index)
+
+    @property
+    def _index(self) -> str:
+        """The index that the item burdens most; none where it reads files and writes nothing."""
+        if self.item.file and self.job.diff:
+            return ""
+        return self.job.target if self.item.file or self.item.compare else self.job.source
 
     def page(self, page: Page) -> None:
         """Runs and writes the documents of a page."""
@@ -84,16 +123,35 @@ class _Run:
         if self.item.compare:
             self._mirrored(page.hits)
         else:
-            counts.read += len(page.hits)
+            counts.read += len(page.hits) + len(page.broken)
             counts.bytes += page.bytes
-            if self.job.diff:
-                self._compared(page.hits)
-            elif self.job.same_index:
-                self._changed(page.hits)
-            else:
-                self._copied(page.hits)
-        self._pace.after(len(page.hits))
+            if page.broken:
+                self._unfit(page.broken)
+            if page.hits:
+                self._processed(page.hits)
+        self._pace.after(len(page.hits) + len(page.broken))
         self.settle()
+
+    def _processed(self, hits: Sequence[Hit]) -> None:
+        if self.job.diff:
+            self._compared(hits)
+        elif self.job.same_index:
+            self._changed(hits)
+        else:
+            self._copied(hits)
+
+    def _unfit(self, broken: Sequence[tuple[Hit, str]]) -> None:
+        """Rows of files that are no documents fail by themselves; the others go on."""
+        faults = [Fault("pipeline", 400, UNFIT, reason, self.job.pipeline) for _, reason in broken]
+        self.result.counts.failed += len(faults)
+        for fault in faults:
+            # Rows of a file with one fault are of one reason.
+            count_bounded(self.result.reasons, f"{fault.type}: {fault.reason.partition(': ')[2][:200]}")
+        hits = [hit for hit, _ in broken]
+        if self.job.diff:
+            compare(self.result, hits, ["failed"] * len(hits), [None] * len(hits), dict(enumerate(faults)))
+        else:
+            self._keep([letter(self.job, hit, fault) for hit, fault in zip(hits, faults, strict=True)])
 
     def settle(self) -> None:
         """Adds what time the item has cost so far."""

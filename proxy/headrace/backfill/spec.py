@@ -26,6 +26,10 @@ SAMPLES_PER_OUTCOME = 5
 """Samples of a diff with the same outcome, so that a frequent outcome leaves room for a rare one."""
 
 
+Marks = dict[str, dict[str, int]]
+"""A sequence number for each shard, by index and number of the shard; of files their bytes or row groups."""
+
+
 class BackfillError(Exception):
     """A job cannot go on: `reason` says why, `field` names the option at fault, if any."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headrace.backfill.bundles import Proxy, bundle_of
+from headrace.backfill.bundles import Directory, Proxy, bundle_of
+from headrace.cli.commands.jobs.state import StateFolder
 from headrace.cli.errors import ExitCode
 from headrace.client.target import Target
 from headrace.settings import Settings
@@ -17,6 +19,7 @@ from tests.conftest import SECRET, Http, native
 from tests.node.backfill import corpus
 from tests.node.backfill.corpus import contents, expected, filled, pipeline
 from tests.node.stages.test_python_numbers import wheel
+from tests.support.wat import ECHO
 
 
 async def test_through_a_proxy_no_other_pipeline_runs(
@@ -120,6 +123,64 @@ async def test_packages_of_a_udf_come_by_the_api(through: Http, name: str):
     assert Pipelines.of(found.bundle).run(found.label, [{}]).documents == [{"n": 7}]
 
 
+async def test_code_has_one_digest_wherever_it_comes_from(
+    settings: Settings, through: Http, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A job goes on, or has another one follow, by the same code: from the proxy, its state folder, or a directory.
+
+    A registry notes the entry that it has found in code that names none; a directory cannot say it.
+    """
+    monkeypatch.setenv("HEADRACE_REGISTRY_SECRET", SECRET)
+    codes = {
+        "plain": {
+            "language": "python",
+            "source": "# @udf: tags=a,b\n# @udf: entry=process\ndef process(doc):\n    return doc\n",
+        },
+        "packed": {
+            "language": "python",
+            "source": "import shapes\ndef process(doc):\n    return doc\n",
+            "packages": [wheel({"shapes/__init__.py": "N = 1\n"})],
+            "limits": {"timeout": "5s"},
+            "entry": "process",
+        },
+        "script": {
+            "language": "javascript",
+            "entry": "process",
+            "source": "export function process(doc) { return doc }",
+        },
+        "text": {"language": "wat", "entry": "process", "source": ECHO},
+    }
+    for kind, code in codes.items():
+        assert (await through.put(f"/_udf/{name}-{kind}", code | {"version": "3"})).status == 201, kind
+    stages = [
+        {"name": kind, "type": code["language"].replace("wat", "wasm"), "if": "doc.n > 1.50",
+         "config": {"udf_name": f"{name}-{kind}", "udf_version": "3"}}
+        for kind, code in codes.items()
+    ]  # fmt: skip
+    definition = {"type": "document", "version": "4", "description": "é", "stages": stages}
+    assert (await through.put(f"/_pipeline/{name}", definition)).status == 201
+
+    def chosen() -> dict[str, Any]:
+        proxy = Proxy(Target(url=through.base))
+        udfs = [{"name": f"{name}-{kind}", "version": "3", **code} for kind, code in codes.items()]
+        origins = {
+            "proxy": proxy,
+            "state": StateFolder(settings.state_folder),
+            "directory": Directory({"pipelines": [{"name": name, **definition}], "udfs": udfs}),
+        }
+        try:
+            return {each: bundle_of(origin, f"{name}@4").bundle for each, origin in origins.items()}
+        finally:
+            proxy.close()
+
+    found = await asyncio.to_thread(chosen)
+    # In parts: what differs is to be seen.
+    for kind in ("pipelines", "udfs"):
+        for parts in zip(*(getattr(bundle, kind) for bundle in found.values()), strict=True):
+            assert len(set(parts)) == 1, dict(zip(found, parts, strict=True))
+    assert len({bundle.digest for bundle in found.values()}) == 1
+
+
 async def test_a_pipeline_of_a_state_folder(
     backfill, settings: Settings, through: Http, direct: Http, name: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -171,6 +232,34 @@ async def test_what_a_job_cannot_keep_right_is_refused(
     assert (code, "cannot be read as Parquet" in err) == (ExitCode.FAILED, True), err
 
 
+async def test_a_source_is_the_same_however_it_is_spelled(
+    backfill, through: Http, direct: Http, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else documents of two functions would stand in one index."""
+    for number in (1, 2):
+        await filled(direct, f"{name}-{number}", 20, shards=1)
+        await corpus.created(direct, f"{name}x{number}", shards=1)
+    await direct.post("/_aliases", {"actions": [{"add": {"index": f"{name}-1", "alias": f"{name}-a"}}]})
+    lines = tmp_path / "lines.ndjson"
+    lines.write_text('{"n": 1}\n')
+    (tmp_path / "link").symlink_to(tmp_path)
+    await pipeline(through, name, [native("s", "set", field="state", value="one")])
+    monkeypatch.chdir(tmp_path)
+    of_files = ["--pipeline", name, "--id-field", "n", "--target", f"{name}x1"]
+    of_indexes = ["--pipeline", name, "--target", f"{name}x2"]
+    assert (await backfill("--source", "lines.ndjson", *of_files))[0] == 0
+    assert (await backfill("--source", f"{name}-a", *of_indexes, "--slices", "1"))[0] == 0
+    await pipeline(through, name, [native("s", "set", field="state", value="two")])
+    for source in ("./lines.ndjson", str(lines), "*.ndjson", "lines.ndjson/", "link/lines.ndjson"):
+        code, _, err = await backfill("--source", source, *of_files)
+        assert (code, "by other code" in err) == (ExitCode.CONFLICT, True), (source, err)
+    for source in (f"{name}-1", f"{name}-*", f"{name}-2,{name}-1"):
+        code, _, err = await backfill("--source", source, *of_indexes)
+        assert (code, "by other code" in err) == (ExitCode.CONFLICT, True), (source, err)
+    # What no job has read is nobody's.
+    assert (await backfill("--source", f"{name}-2", *of_indexes))[0] == 0
+
+
 async def test_a_broken_line_is_a_dead_letter(backfill, through: Http, direct: Http, name: str, tmp_path: Path):
     await corpus.created(direct, name, shards=1)
     await pipeline(through, name, [native("s", "set", field="state", value="one")])
@@ -180,6 +269,31 @@ async def test_a_broken_line_is_a_dead_letter(backfill, through: Http, direct: H
     assert code == ExitCode.DIFFERENCES, err
     assert {"written": 2, "failed": 2}.items() <= json.loads(out)["counts"].items()
     assert len(await contents(direct, name)) == 2
+
+
+async def test_a_row_that_is_no_document_is_a_dead_letter(
+    backfill, through: Http, direct: Http, name: str, tmp_path: Path
+):
+    """The cluster refuses a whole bulk for one id that is too long."""
+    import pyarrow
+    import pyarrow.parquet
+
+    await corpus.created(direct, name, shards=1)
+    await pipeline(through, name, [native("s", "set", field="state", value="one")])
+    texts = ['{"n": 1}', '{"n":\n2}', None, '{"n": \n', "nothing", '{"n": 3}', '{"n": 4}', '{"n": 5}']
+    ids = [*"abcde", "x" * 513, "", "last"]
+    pyarrow.parquet.write_table(pyarrow.table({"_source": texts, "_id": ids}), tmp_path / "a.parquet")
+    arguments = ["--source", f"{tmp_path}/a.parquet", "--pipeline", name, "--json"]
+    written = ["--target", name, "--dead-letters", f"{name}-dead"]
+    for more, counted in ((written, {"read": 8, "written": 3, "failed": 5}), (["--diff"], {"changed": 3, "failed": 5})):
+        code, out, err = await backfill(*arguments, *more)
+        assert code == ExitCode.DIFFERENCES, err
+        assert counted.items() <= json.loads(out)["counts"].items()
+    assert set(await contents(direct, name)) == {"a", "b", "last"}
+    dead = {record.get("id"): record for record, _ in (await contents(direct, f"{name}-dead")).values()}
+    assert set(dead) == {"c", "d", "e", "x" * 513, ""}
+    assert "row 2 of [" in dead["c"]["error"]["reason"]
+    assert dead["d"]["original"] == texts[3]
 
 
 async def test_a_data_stream_is_refused_before_the_job(backfill, through: Http, direct: Http, name: str):

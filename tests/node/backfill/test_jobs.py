@@ -8,16 +8,18 @@ from contextlib import closing
 import pytest
 
 from headrace.backfill import Connection, ItemResult, JobSpec, WorkItem, items, jobs
+from headrace.backfill.cluster import records
+from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
-from headrace.backfill.jobs import Journal, Pass
+from headrace.backfill.cluster.records import Pass
 from headrace.backfill.spec import ConflictError, Counts
 from headrace_pipelines import Bundle
 from tests.conftest import Http
 from tests.node.backfill.corpus import filled
 
 
-def record(job: str) -> jobs.JobRecord:
-    return jobs.JobRecord(job=job, source="s", target="t", pipeline="p@1", digest="d", created=jobs.now())
+def record(job: str) -> records.JobRecord:
+    return records.JobRecord(job=job, source="s", target="t", pipeline="p@1", digest="d", created=records.now())
 
 
 async def test_one_process_at_a_time_has_a_job(node: str, direct: Http, name: str):
@@ -28,7 +30,7 @@ async def test_one_process_at_a_time_has_a_job(node: str, direct: Http, name: st
             first.save()
             second = Journal.load(link, name, f"{name}-jobs", seize=True)
             assert second.record.passes == first.record.passes
-            second.save()
+            second.take()
             with pytest.raises(ConflictError, match="another process"):
                 first.save()
             second.save()
@@ -47,8 +49,8 @@ async def test_an_item_is_checked_off_once(node: str, direct: Http, name: str):
 
     def run() -> None:
         with closing(Link(Connection(url=node), 5.0)) as link:
-            jobs.ensure_index(link, spec.job_index)
-            jobs.ensure_index(link, spec.job_index)
+            records.ensure_index(link, spec.job_index)
+            records.ensure_index(link, spec.job_index)
             assert jobs.result_of(link, spec, item) is None
             jobs.check_off(link, spec, item, ItemResult(counts=Counts(read=5, written=4), reasons={"x": 1}))
             found = jobs.result_of(link, spec, item)

@@ -49,8 +49,10 @@ class Backoff:
 class Link:
     """The cluster of a job. `throttled`: seconds of waiting until it took calls. Not for several threads at once."""
 
-    def __init__(self, connection: Connection, patience: float) -> None:
-        self._exchange = Exchange(connection.load())
+    def __init__(self, connection: Connection, patience: float, *, timeout: float = 0.0) -> None:
+        """`timeout`: seconds for an answer; 0: as the connection says."""
+        target = connection.load()
+        self._exchange = Exchange(msgspec.structs.replace(target, timeout=timeout or target.timeout))
         self.patience = patience
         self.throttled = 0.0
 

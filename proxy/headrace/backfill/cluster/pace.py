@@ -82,7 +82,8 @@ class Pace:
         self._rate = job.rate
         self._link = link
         self._index = index
-        self._latency = Latency.shared(job) if job.latency else None
+        # A diff of files asks the cluster for nothing.
+        self._latency = Latency.shared(job) if job.latency and index else None
         self._started = time.monotonic()
         self._documents = 0
         self.slept = 0.0

@@ -33,13 +33,20 @@ SURPLUS = 4
 KEEP_ALIVE = "10m"
 """The time that a scroll lives between two pages."""
 
+GONE = 404
+"""The status of a scroll whose context a node has lost, for example as it began again."""
+
 
 class LostPageError(BackfillError):
     """A page of a scroll is lost: its slice has to be read from its beginning."""
 
 
 class LongPageError(LostPageError):
-    """A page of a scroll has too many bytes: its slice has to be read in shorter pages."""
+    """A page of a scroll has too many bytes: its slice has to be read in pages of `shorter` documents."""
+
+    def __init__(self, reason: str, field: str = "", *, shorter: int = 1) -> None:
+        super().__init__(reason, field)
+        self.shorter = shorter
 
 
 class Hit(msgspec.Struct, gc=False):
@@ -112,10 +119,11 @@ _GOT = msgspec.json.Decoder(_Got)
 
 
 class Page(msgspec.Struct):
-    """Documents with the bytes of the answer that had them."""
+    """Documents with the bytes of the answer that had them. `broken`: what is no document, with the reason."""
 
     hits: list[Hit]
     bytes: int
+    broken: list[tuple[Hit, str]] = []
 
 
 class _Window:
@@ -198,7 +206,8 @@ def _shrink(window: _Window, item: WorkItem) -> None:
 def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window, *, once: bool) -> Iterator[Page]:
     """The documents of a slice. The length of its pages is that of the first one: a scroll has one size.
 
-    Raises LostPageError where the answer of a later page is lost: the cluster may have gone on to the next one.
+    Raises LostPageError where the answer of a later page is lost: the cluster may have gone on to the next one, and
+    BackfillError for a document that is longer than a job reads.
     """
     while True:
         try:
@@ -206,11 +215,19 @@ def _slice(link: Link, job: JobSpec, item: WorkItem, window: _Window, *, once: b
             break
         except TooLongError:
             _shrink(window, item)
+    # Each page asks for as many documents as the first one, whatever the window has learned.
+    size = window.size
     limit = MAX_ANSWER * SURPLUS if once else window.limit
     try:
         while page.hits:
             yield page
             page, scroll = _scrolled(link, {"scroll": KEEP_ALIVE, "scroll_id": scroll}, limit)
+    except TooLongError:
+        window.size = size
+        _shrink(window, item)
+        raise LongPageError(
+            "a page of a scroll is too long: its slice has to be read again", shorter=window.size
+        ) from None
     finally:
         # It ends by itself where the cluster is away.
         with suppress(UnreachableError):
@@ -242,14 +259,15 @@ def _searched(link: Link, path: str, params: dict[str, str], body: Any, limit: i
 
 
 def _scrolled(link: Link, body: Any, limit: int) -> tuple[Page, str]:
-    """The next page of a scroll. The call is not repeated: a repeated one would skip the page that was lost."""
+    """The next page of a scroll. The call is not repeated: a repeated one would skip the page that was lost.
+
+    Raises LostPageError and TooLongError.
+    """
     try:
         answer = link.once("POST", "/_search/scroll", msgspec.json.encode(body), limit=limit)
-    except TooLongError:
-        raise LongPageError("a page of a scroll is too long: its slice has to be read again") from None
     except UnreachableError as error:
         raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: {error}") from None
-    if answer.status in BUSY:
+    if answer.status in (*BUSY, GONE):
         raise LostPageError(f"a page of a scroll is lost: its slice has to be read again: status {answer.status}")
     return _page(answer)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from headrace.backfill.cluster.holds import Hold
     from headrace.backfill.cluster.link import Link
 
 SETTING = "index.gc_deletes"
 SECONDS = 1200
 """Seconds for which a deletion is remembered while a job runs: twice the patience of a worker, so that no write of it
 comes later; the default of the cluster is 60."""
+VALUE = f"{SECONDS}s"
 _DEFAULT = 60.0
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _TIME = re.compile(r"(\d+)(d|h|m|s|ms)")
@@ -28,21 +30,23 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def remembered_deletes(link: Link, target: str, before: str | None, keep: Callable[[str], None]) -> Iterator[None]:
-    """The target remembers deletions for longer within the block, and as before once it has ended well.
+def remembered_deletes(link: Link, hold: Hold) -> Iterator[Callable[[], None]]:
+    """The target remembers deletions for longer within the block, and as before once no job needs it.
 
-    `before`: the setting (empty: none) before a job that goes on; `keep` is told that before a job that begins. A job
-    that ends early leaves the setting for the one that goes on. Raises ClientError, UnreachableError.
+    Gives what looks whether that is so still, and sees to it: somebody may have changed the setting, or have taken this
+    job for one that ended. A job that ends early leaves the setting for the one that goes on.
+    Raises ClientError, UnreachableError.
     """
-    path = f"/{quote(target, safe='')}/_settings"
-    if before is None:
-        answer: dict[str, Any] = link.json("GET", f"{path}/{SETTING}", {"flat_settings": "true"})
-        found = [about.get("settings", {}).get(SETTING, "") for about in answer.values()]
-        before = str(found[0]) if found else ""
-        keep(before)
-    shorter = (_seconds(before) if before else _DEFAULT) < SECONDS
-    if shorter:
-        link.json("PUT", path, None, {SETTING: f"{SECONDS}s"})
-    yield
-    if shorter:
-        link.json("PUT", path, None, {SETTING: before or None})
+
+    def remember() -> None:
+        before = hold.acquire()
+        if (_seconds(before) if before else _DEFAULT) < SECONDS:
+            link.json("PUT", f"/{quote(hold.index, safe='')}/_settings", None, {SETTING: VALUE})
+
+    def ensure() -> None:
+        if not hold.in_force():
+            remember()
+
+    remember()
+    yield ensure
+    hold.release()

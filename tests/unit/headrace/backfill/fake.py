@@ -6,6 +6,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 
 class Cluster:
@@ -21,10 +22,18 @@ class Cluster:
         """Statuses of the next attempts to write a document, by id."""
         self.cut = 0
         """Connections that end without an answer, from now on."""
+        self.stored: dict[str, tuple[int, Any]] = {}
+        """Documents that are written one by one, with their sequence numbers, by path."""
+        self.settings: dict[str, dict[str, str]] = {}
+        """Settings by index, those that are set."""
+        self._lock = threading.Lock()
         cluster = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body of an answer go at once: else each waits for an acknowledgement of the one before.
+            disable_nagle_algorithm = True
+            wbufsize = -1
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -34,7 +43,9 @@ class Cluster:
                     cluster.cut -= 1
                     self.close_connection = True
                     return
-                status, answer = cluster.answer(path, body)
+                scripted = cluster.script.get(path.rpartition("/")[2])
+                kept = None if scripted else cluster.kept(self.command, self.path, body)
+                status, answer = cluster.answer(path, body) if kept is None else kept
                 text = json.dumps(answer, separators=(",", ":")).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
@@ -55,6 +66,41 @@ class Cluster:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+    def kept(self, method: str, target: str, body: bytes) -> tuple[int, Any] | None:
+        """Documents by compare-and-set, and settings; `None` for other calls."""
+        path, _, query = target.partition("?")
+        params = dict(parse_qsl(query))
+        parts = path.strip("/").split("/")
+        with self._lock:
+            if len(parts) == 3 and parts[1] == "_doc" and method in ("GET", "PUT"):
+                return self._document(method, path, params, body)
+            if len(parts) == 3 and parts[1] == "_block" and method == "PUT":
+                for index in parts[0].split(","):
+                    self.settings.setdefault(index, {})[f"index.blocks.{parts[2]}"] = "true"
+                return 200, {"acknowledged": True}
+            if len(parts) > 1 and parts[1] == "_settings" and method == "PUT":
+                for name, value in json.loads(body).items():
+                    self.settings.setdefault(parts[0], {}).pop(name, None)
+                    if value is not None:
+                        self.settings[parts[0]][name] = value
+                return 200, {"acknowledged": True}
+            if len(parts) > 1 and parts[1] == "_settings":
+                found = {name: value for name, value in self.settings.get(parts[0], {}).items() if name in parts[2:]}
+                return 200, {parts[0]: {"settings": found}} if found else {}
+        return None
+
+    def _document(self, method: str, path: str, params: dict[str, str], body: bytes) -> tuple[int, Any]:
+        number, source = self.stored.get(path, (-1, None))
+        if method == "GET":
+            found = {"found": True, "_seq_no": number, "_primary_term": 1, "_source": source}
+            return (200, found) if number >= 0 else (404, {"found": False})
+        wanted = int(params.get("if_seq_no", number))
+        if wanted != number or (params.get("op_type") == "create" and number >= 0):
+            return 409, {"error": {"type": "version_conflict_engine_exception", "reason": "no"}}
+        number = max((each for each, _ in self.stored.values()), default=-1) + 1
+        self.stored[path] = number, json.loads(body)
+        return 201, {"_seq_no": number, "_primary_term": 1}
 
     def answer(self, path: str, body: bytes) -> tuple[int, Any]:
         kind = path.rpartition("/")[2]

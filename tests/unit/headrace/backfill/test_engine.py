@@ -15,7 +15,7 @@ import pytest
 from headrace.backfill import Connection, JobSpec, WorkItem, engine
 from headrace.backfill.engine import LocalEngine, Progress
 from headrace.backfill.spec import BackfillError
-from headrace.cli.commands.jobs.prepared import ended_in_order
+from headrace.cli.commands.jobs.prepared import ENDING, ended_in_order
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
 from tests.conftest import native
@@ -72,6 +72,18 @@ def test_items_of_lost_workers_run_again(cluster: Cluster, job: JobSpec):
     assert (told[-1].done, told[-1].items, told[-1].lost, told[-1].counts.read) == (3, 3, 1, 600)
 
 
+def test_workers_that_come_further_do_not_end_the_job(job: JobSpec):
+    """Long items on a busy machine lose their workers for reasons of their own."""
+    with LocalEngine(1) as local:
+        run = engine._Run(local, job, ITEMS[:1], None)
+        for read in (0, 0, 0, 10, 10, 5, 20, 20, 19, 30):
+            run._lost(ITEMS[0], read)
+            assert run.error is None
+        for _ in range(engine.MAX_ATTEMPTS - 1):
+            run._lost(ITEMS[0], 30)
+        assert "has ended its worker 4 times" in str(run.error)
+
+
 def test_an_item_that_ends_every_worker_ends_the_job(job: JobSpec, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine, "MAX_ATTEMPTS", 2)
     with LocalEngine(1) as local:
@@ -102,7 +114,32 @@ def test_a_worker_that_cannot_be_told_ends_the_job_in_the_end(job: JobSpec, monk
         local.run(job, ITEMS[:1])
 
 
-def test_a_command_that_is_told_to_end_undoes_what_it_began():
+@pytest.mark.parametrize("ending", ENDING)
+def test_a_command_that_is_told_to_end_undoes_what_it_began(ending: signal.Signals):
+    """Once: who tells it again, as a terminal that is closed does, must not keep it from that."""
+    before = signal.getsignal(ending)
+    undone = []
+
+    def told() -> None:
+        try:
+            signal.raise_signal(ending)
+        finally:
+            for again in ENDING:
+                signal.raise_signal(again)
+            undone.append(ending)
+
     with pytest.raises(KeyboardInterrupt), ended_in_order():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is not signal.default_int_handler
+        told()
+    assert undone == [ending]
+    assert signal.getsignal(ending) is before
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_in_order():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.backfill import JobSpec, WorkItem, files
@@ -104,9 +106,96 @@ def test_files_that_cannot_be_read_are_an_error(tmp_path: Path):
     broken.write_bytes(whole)
     with pytest.raises(BackfillError, match="cannot be read as Parquet"):
         texts(broken, [(0, 1)])
-    pyarrow.parquet.write_table(pyarrow.table({"_source": ["{}", None]}), broken)
-    with pytest.raises(BackfillError, match="a row has no _source"):
-        texts(broken, [(0, 1)])
+    # The names of some of these types have those of texts in them.
+    for values, kind in (([1], "int64"), ([{"n": "1"}], "struct<n: string>"), ([["{}"]], "list<.*: string>")):
+        pyarrow.parquet.write_table(pyarrow.table({"_source": values}), broken)
+        with pytest.raises(BackfillError, match=f"has {kind}, not JSON texts"):
+            texts(broken, [(0, 1)])
+    for kind in (pyarrow.large_string(), pyarrow.binary(), pyarrow.dictionary(pyarrow.int32(), pyarrow.string())):
+        pyarrow.parquet.write_table(pyarrow.table({"_source": pyarrow.array(['{"n":1}'], kind)}), broken)
+        assert len(texts(broken, [(0, 1)])) == 1
+    (tmp_path / "spark.parquet").mkdir()
+    with pytest.raises(BackfillError, match=r"is a folder: name its files, such as \[.*spark.parquet/\*.parquet\]"):
+        files.marks_of(f"{tmp_path}/spark.parquet/")
+
+
+FAR = pyarrow.array([2**60], pyarrow.timestamp("us"))
+"""A time that Python has no form for, as columns of other systems have it."""
+GOOD = pyarrow.array([1], pyarrow.timestamp("us"))
+SOURCES = {'{"n":1}': "", '{"n":\n2}': "", None: "there is no _source", '{"n":\n': "", '{"n": "a\nb"}': ""}
+IDS = {"a": "", "é" * 256: "", "": "the id is empty", "x" * 513: "has 513 bytes", "é" * 257: "has 514 bytes"}
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(SOURCES)), st.sampled_from(list(IDS))), min_size=1, max_size=12))
+def test_a_row_that_is_no_document_stands_alone(tmp_path_factory, rows: list[tuple[str | None, str]]):
+    path = tmp_path_factory.mktemp("rows") / "a.parquet"
+    table = pyarrow.table({"_source": [source for source, _ in rows], "_id": [id_ for _, id_ in rows]})
+    pyarrow.parquet.write_table(table, path, row_group_size=5)
+    item = WorkItem(index=str(path), shard=0, low=0, high=3, file=True)
+    good, broken = [], {}
+    for page in files.pages(job(), msgspec.structs.replace(item, high=-(-len(rows) // 5))):
+        good += [(json.loads(hit.text), hit.name) for hit in page.hits]
+        broken |= {reason: hit for hit, reason in page.broken}
+    wrong = {n for n, (source, id_) in enumerate(rows) if IDS[id_] or source is None or not parsed(source)}
+    assert good == [(json.loads(rows[n][0]), rows[n][1]) for n in range(len(rows)) if n not in wrong]
+    assert {int(reason.split()[1]) for reason in broken} == wrong
+    for reason, hit in broken.items():
+        source, id_ = rows[int(reason.split()[1])]
+        assert IDS[id_] in reason or (source is None and SOURCES[None] in reason) or not parsed(source)
+        assert hit.text.decode() == source or source is None or parsed(source)
+
+
+def parsed(text: str | None) -> bool:
+    try:
+        json.loads(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def test_values_without_a_form_in_json_are_of_their_rows(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    at = pyarrow.chunked_array([GOOD, FAR, GOOD])
+    pyarrow.parquet.write_table(pyarrow.table({"at": at, "n": [1, 2, 3]}), path)
+    (page,) = files.pages(job(), WorkItem(index=str(path), shard=0, low=0, high=1, file=True))
+    assert [json.loads(hit.text)["n"] for hit in page.hits] == [1, 3]
+    ((hit, reason),) = page.broken
+    assert f"row 1 of [{path}]" in reason
+    assert json.loads(hit.text)["n"] == "2"
+    # Ids are those of a file without such a row.
+    whole = tmp_path / "b.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"at": pyarrow.chunked_array([GOOD] * 3), "n": [1, 2, 3]}), whole)
+    (other,) = files.pages(job(), WorkItem(index=str(whole), shard=0, low=0, high=1, file=True))
+    assert [hit.text for hit in other.hits][::2] == [hit.text for hit in page.hits]
+
+
+def test_a_source_has_one_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.parquet").touch()
+    wanted = str(tmp_path / "data.parquet")
+    for spelled in ("data.parquet", "./data.parquet", "data.parquet/", "a/../data.parquet", wanted, f"{wanted}//"):
+        assert files.normal(spelled) == wanted
+    assert files.normal("logs-1,logs-2") == "logs-1,logs-2"
+    assert files.normal_folder("dead/") == files.normal_folder("./dead//") == f"{tmp_path}/dead/"
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert files.real(f"{tmp_path}/link/data.parquet") == wanted
+
+
+def test_what_could_not_be_written_in_the_end_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files.check_files("logs", f"{tmp_path}/r.parquet", f"{tmp_path}/dead/")
+    with pytest.raises(BackfillError, match="no folder for"):
+        files.check_files("logs", f"{tmp_path}/none/r.json", "dead")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    files.check_files("logs", f"{tmp_path}/r.json", "dead")
+    for given_, field in (
+        (("a.parquet", "", ""), "source"),
+        (("logs", "r.parquet", ""), "report"),
+        (("logs", "", "dead/"), "dead_letters"),
+    ):
+        with pytest.raises(BackfillError, match=r"pip install headrace\[parquet\]") as raised:
+            files.check_files(*given_)
+        assert raised.value.field == field
 
 
 def test_dead_letters_as_parquet_are_those_of_the_last_run(tmp_path: Path):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
 import pytest
 
 from headrace.backfill import Connection, JobSpec, items
-from headrace.backfill import jobs as stored_jobs
+from headrace.backfill.cluster import journal as journals
 from headrace.backfill.cluster import link as links
+from headrace.backfill.cluster.aliases import switch_alias
+from headrace.backfill.cluster.holds import Hold
+from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
+from headrace.backfill.cluster.records import JobRecord
 from headrace.backfill.cluster.retention import SECONDS, remembered_deletes
-from headrace.backfill.jobs import JobRecord, Journal
-from headrace.backfill.passes import Passes, switch_alias
+from headrace.backfill.passes import BLOCK, Passes
 from headrace.backfill.spec import BackfillError, ConflictError, Counts, ItemResult
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
@@ -75,15 +80,16 @@ def test_each_alias_of_a_source_is_searched_for_a_filter(cluster: Cluster, link:
 @pytest.mark.parametrize(
     ("block", "settings", "words"),
     [
-        ((200, {"acknowledged": False, "shards_acknowledged": False}), (200, {}), r"not every shard of \[a\]"),
-        ((500, {"error": "lost"}), (200, {}), "lost"),
+        ((200, {"acknowledged": False, "shards_acknowledged": False}), None, r"not every shard of \[a\]"),
+        ((500, {"error": "lost"}), None, "lost"),
         ((500, {"error": "lost"}), (500, {"error": "away"}), r"lost; \[a\] may still refuse writes"),
     ],
 )
 def test_a_block_that_fails_is_lifted(cluster: Cluster, link: Link, block: Any, settings: Any, words: str):
     """The source is an alias: what is lifted is the block of the index behind it."""
-    cluster.script = {"index.replication.type": [(200, {})], "_alias": [holders("a")]}
-    cluster.script |= {"write": [block], "_settings": [settings]}
+    cluster.script = {"_alias": [holders("a")]}
+    on = (200, {"a": {"settings": {BLOCK: "true"}}})
+    cluster.script |= {"write": [block], BLOCK: [(200, {}), on], "_settings": [settings] if settings else []}
     job = JobSpec(job="j", source="logs", target="b", pipeline="p@1", bundle=Bundle(()))
     record = JobRecord(job="j", source="logs", target="b", pipeline="p@1", digest="", created="")
     passes = Passes(job, Journal(link, record, "jobs", None), link, None, workers=1)  # type: ignore[arg-type]
@@ -117,46 +123,109 @@ def stored(number: int, about: JobRecord) -> tuple[int, Any]:
 
 @pytest.fixture
 def lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_jobs, "LEASE_SECONDS", 0.05)
+    monkeypatch.setattr(journals, "LEASE_SECONDS", 0.05)
 
 
 def test_a_job_that_runs_is_not_resumed(cluster: Cluster, link: Link, lease: None):
     told: list[float] = []
-    cluster.script = {"j": [stored(7, record()), stored(8, record())]}
+    cluster.script = {"j": [stored(7, record()), stored(7, record()), stored(8, record())]}
     with pytest.raises(ConflictError, match="another process is at work"):
         Journal.load(link, "j", "jobs", waits=told.append)
     assert told == [0.05]
     # Nobody has changed the record: the process is gone.
     cluster.script = {"j": [stored(7, record())] * 20}
-    assert Journal.load(link, "j", "jobs").record.driver
+    journal = Journal.load(link, "j", "jobs")
+    cluster.script = {"j": [(201, {"_seq_no": 8, "_primary_term": 1})]}
+    journal.take()
+    assert journal.record.driver
     # One that failed waits for nobody, and one that is taken over neither.
     cluster.script = {"j": [stored(7, record(state="failed"))]}
-    assert Journal.load(link, "j", "jobs").record.state == "running"
+    assert Journal.load(link, "j", "jobs", waits=told.append).record.state == "failed"
     cluster.script = {"j": [stored(7, record())]}
-    assert Journal.load(link, "j", "jobs", seize=True, waits=told.append).record.driver
+    assert Journal.load(link, "j", "jobs", seize=True, waits=told.append).record.driver == ""
     assert told == [0.05]
 
 
 def test_a_job_at_work_changes_its_record(cluster: Cluster, link: Link, monkeypatch: pytest.MonkeyPatch):
-    journal = Journal(link, record(), "jobs", None)
-    cluster.script = {"j": [(201, {"_seq_no": 0, "_primary_term": 1})]}
-    journal.beat()
-    assert cluster.requests == []
-    monkeypatch.setattr(stored_jobs, "BEAT_SECONDS", -1.0)
-    journal.beat()
-    assert len(cluster.requests) == 1
-    # A cluster that is away for a while ends no job; another process does.
-    cluster.script = {"j": [(503, {"error": "away"})] * 20}
-    journal.beat()
-    cluster.script = {"j": [(409, {"error": "conflict"}), stored(3, record(driver="theirs"))]}
-    with pytest.raises(ConflictError):
-        journal.beat()
+    """Also while one call of it takes longer than a lease: a thread of its own does."""
+    monkeypatch.setattr(journals, "BEAT_SECONDS", 0.01)
+    journal = Journal(link, record(driver="ours"), "jobs", None)
+    journal.save()
+
+    def numbers() -> list[int]:
+        count = len(cluster.requests)
+        time.sleep(0.2)
+        return [json.loads(body)["result"]["counts"]["read"] for _, _, body in cluster.requests[count:] if body]
+
+    with closing(Link(Connection(url=cluster.url), 0.0)) as own, journal.renewed(own):
+        # What is half done is not stored.
+        journal.record.result.counts.read = 7
+        assert set(numbers()) == {0}
+        journal.save()
+        assert set(numbers()) == {7}
+        # A cluster that is away for a while ends no job.
+        cluster.script = {"j": [(503, {"error": "away"})] * 3}
+        assert numbers()
+        # A process that hangs is not renewed.
+        monkeypatch.setattr(journals, "STALL_SECONDS", 0.0)
+        time.sleep(0.1)
+        assert not numbers()
+        monkeypatch.setattr(journals, "STALL_SECONDS", 60.0)
+        # Another process that has the job ends it.
+        cluster.stored["/jobs/_doc/j"] = 99, json.loads(msgspec.json.encode(record(driver="theirs")))
+        time.sleep(0.1)
+        with pytest.raises(ConflictError):
+            journal.beat()
+        assert not journal.held()
+    assert cluster.stored["/jobs/_doc/j"][0] == 99
+
+
+def test_a_record_whose_earlier_acknowledgement_was_lost_is_stored(cluster: Cluster, link: Link):
+    """What the cluster has is of this process, and older."""
+    journal = Journal(link, record(driver="ours"), "jobs", None)
+    journal.save()
+    late = msgspec.structs.replace(journal.record, updated="late")
+    cluster.stored["/jobs/_doc/j"] = 5, json.loads(msgspec.json.encode(late))
+    journal.record.state = "done"
+    journal.save()
+    assert cluster.stored["/jobs/_doc/j"][1]["state"] == "done"
+
+
+def test_a_job_that_is_watched_is_at_work_or_not(cluster: Cluster, link: Link, lease: None):
+    told: list[float] = []
+
+    def at_work(*names: str) -> set[str]:
+        return {*Journal.at_work(link, names, "jobs", told.append)}
+
+    cluster.script = {"j": [stored(7, record()), stored(8, record())]}
+    assert at_work("j") == {"j"}
+    cluster.script = {"j": [stored(7, record())] * 20}
+    assert at_work("j") == set()
+    # All are watched at once.
+    assert told == [0.05] * 2
+    cluster.script = {each: [stored(7, record())] * 20 for each in "ijk"} | {"l": [stored(7, record()), GONE]}
+    cluster.script["k"][3:3] = [stored(8, record())]
+    assert at_work(*"ijkl") == {"k"}
+    assert told == [0.05] * 3
+    for state in ("failed", "done"):
+        cluster.script = {"j": [stored(7, record(state=state))]}
+        assert at_work("j") == set()
+    cluster.script = {}
+    assert at_work("none") == at_work() == set()
+    assert told == [0.05] * 3
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_job_that_cannot_be_asked_about_is_at_work(cluster: Cluster, link: Link, lease: None, status: int):
+    cluster.script = {"j": [(status, {"error": "no"})] * 200}
+    assert Journal.at_work(link, ["j"], "jobs") == {"j"}
+    cluster.script = {"j": [stored(7, record()), *[(status, {"error": "no"})] * 200]}
+    assert Journal.at_work(link, ["j"], "jobs") == {"j"}
 
 
 def test_a_block_that_another_process_has_by_now_stays(cluster: Cluster, link: Link):
     """Its own job goes on within the block; an error of the first process must not lift it."""
-    cluster.script = {"index.replication.type": [(200, {})], "_alias": [holders("a")]}
-    cluster.script |= {"write": [(200, {"acknowledged": True})]}
+    cluster.script = {"_alias": [holders("a")]}
     cluster.script |= {"j": [(409, {"error": "conflict"}), stored(3, record(driver="theirs"))]}
     job = JobSpec(job="j", source="a", target="b", pipeline="p@1", bundle=Bundle(()))
     passes = Passes(job, Journal(link, record(driver="ours"), "jobs", (1, 1)), link, None, workers=1)  # type: ignore[arg-type]
@@ -170,15 +239,26 @@ def test_a_block_that_another_process_has_by_now_stays(cluster: Cluster, link: L
     [("", [f"{SECONDS}s", None]), ("30s", [f"{SECONDS}s", "30s"]), ("2h", []), ("1200000ms", [])],
 )
 def test_deletions_are_remembered_while_a_job_runs(cluster: Cluster, link: Link, before: str, puts: list[Any]):
-    shown = {"b": {"settings": {"index.gc_deletes": before} if before else {}}}
-    cluster.script = {"index.gc_deletes": [(200, shown)], "_settings": [(200, {})] * 2}
-    kept: list[str] = []
-    with remembered_deletes(link, "b", None, kept.append):
-        assert kept == [before]
-    sent = [json.loads(body) for method, path, body in cluster.requests if (method, path) == ("PUT", "/b/_settings")]
-    assert [each["index.gc_deletes"] for each in sent] == puts
+    cluster.settings = {"b": {"index.gc_deletes": before} if before else {}}
+
+    def hold(name: str) -> Hold:
+        return Hold(link, name, "b", "index.gc_deletes", f"{SECONDS}s", store="jobs", at_work=lambda _: set())
+
     # A job that goes on does not take its own setting for that of the index.
-    cluster.script["_settings"] = [(200, {})] * 2
-    with remembered_deletes(link, "b", before, kept.append):
-        pass
-    assert kept == [before]
+    with pytest.raises(OSError, match="away"), remembered_deletes(link, hold("j")):
+        raise OSError("away")
+    for name in ("j", "k"):
+        with remembered_deletes(link, hold(name)):
+            pass
+    sent = [json.loads(body) for method, path, body in cluster.requests if (method, path) == ("PUT", "/b/_settings")]
+    assert [each["index.gc_deletes"] for each in sent] == puts[:1] + puts * 2
+    assert cluster.settings["b"].get("index.gc_deletes", "") == before
+    # Another job took this one for one that had ended, and somebody changed the setting.
+    with remembered_deletes(link, hold("j")) as ensure:
+        for lost in (True, False):
+            if lost:
+                hold("j").release()
+            cluster.settings["b"]["index.gc_deletes"] = "7s"
+            ensure()
+            assert hold("j").in_force()
+    assert cluster.settings["b"]["index.gc_deletes"] == "7s"

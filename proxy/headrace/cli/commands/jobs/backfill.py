@@ -11,7 +11,7 @@ from headrace.cli.errors import ExitCode
 from headrace.cli.target import URL, target_names
 
 if TYPE_CHECKING:
-    from headrace.cli.commands.jobs.prepared import Options
+    from headrace.cli.commands.jobs.options import Options
 
 ENGINES = ("local", "spark", "ray")
 EXAMPLE = """
@@ -60,28 +60,30 @@ headrace backfill --resume 5a1f0c2e9d3b
     "--cluster", metavar="URL", envvar="HEADRACE_CLUSTER", help="A node, to read and write without the proxy."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def backfill(as_json: bool, report: str | None, **given: Any) -> int:
+def backfill(as_json: bool, **given: Any) -> int:
     """The target gets each document of the source as the pipeline leaves it, also while others write to the source.
 
     A document that is newer in the target stays. Documents that fail are kept as dead letters. The pipeline comes from
     the proxy; documents go to the node of --cluster and back, or through the proxy without it.
     """
     from headrace.cli.commands.jobs import shown
-    from headrace.cli.commands.jobs.prepared import Options, prepare
+    from headrace.cli.commands.jobs.options import Options
+    from headrace.cli.commands.jobs.prepared import Prepared, prepare
 
     options: Options = Options(**given)
     with prepare(options) as prepared, shown.progress() as watch:
         if options.diff:
+            assert isinstance(prepared, Prepared)  # noqa: S101 - a diff goes on with no job
             result = prepared.diff(watch)
             shown.emit_diff(prepared.job, result, as_json=as_json)
         else:
             record = prepared.run(watch)
             result = record.result
             shown.emit_record(record, as_json=as_json)
-    if report:
+    if options.report:
         from headrace.backfill.files import write_report
 
-        write_report(report, result)
+        write_report(options.report, result)
     counts = result.counts
     # Without a diff: the target is not what the pipeline makes of the source, whose rest is dead letters.
     different = bool(counts.failed or counts.rejected)

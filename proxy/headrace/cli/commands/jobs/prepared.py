@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from headrace.backfill import bundles, files, items, jobs, passes
+from headrace.backfill.cluster import records
+from headrace.backfill.cluster.aliases import check_alias
+from headrace.backfill.cluster.journal import Journal
 from headrace.backfill.cluster.link import Link
 from headrace.backfill.spec import BackfillError, ConflictError, Connection, ItemResult, JobSpec
 from headrace.cli.commands.jobs import engines
+from headrace.cli.commands.jobs.options import check, normal, query_of
+from headrace.cli.commands.jobs.resuming import command_of, ended, others_wait, resumed
 from headrace.cli.errors import ExitCode, Failure
 from headrace.cli.output import note
 from headrace.client import target as targets
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from headrace.backfill.bundles import Chosen
+    from headrace.backfill.cluster.records import JobRecord, Pass
     from headrace.backfill.engine import Engine, Progress
-    from headrace.backfill.jobs import JobRecord, Pass
+    from headrace.cli.commands.jobs.options import Options
+    from headrace.cli.commands.jobs.resuming import Ended
 
     Watch = Callable[[Pass, Progress], None]
 
@@ -34,39 +40,8 @@ CALL_SECONDS = 60.0
 """Seconds for which a call of the job itself is repeated while the cluster is busy: a person waits."""
 
 
-class Options(NamedTuple):
-    """The options of the command."""
-
-    source: str | None
-    target: str | None
-    pipeline: str | None
-    same_index: bool
-    query: str | None
-    diff: bool
-    alias: str | None
-    mirror: bool | None
-    delete_dropped: bool
-    resume: str | None
-    seize: bool
-    replace: bool
-    rate: int | None
-    latency: int | None
-    workers: int | None
-    engine: str
-    master: str | None
-    slices: int | None
-    id_field: str | None
-    dead_letters: str | None
-    folder: str | None
-    state: str | None
-    proxy: str
-    url: str
-    cluster: str | None
-
-    @property
-    def at_once(self) -> int:
-        """Workers at once."""
-        return self.workers or os.cpu_count() or 1
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a process to end: SIGHUP when its terminal is closed."""
 
 
 class Prepared(NamedTuple):
@@ -78,7 +53,7 @@ class Prepared(NamedTuple):
     workers: int
     slices: int
     mirror: bool
-    journal: jobs.Journal | None
+    journal: Journal | None
 
     def run(self, watch: Watch | None) -> JobRecord:
         """Runs the job to its end. Raises ClientError, UnreachableError, BackfillError."""
@@ -92,13 +67,16 @@ class Prepared(NamedTuple):
             slices=self.slices,
             mirror=self.mirror,
             watch=watch,
+            waits=others_wait,
         )
         try:
             return run.run()
         except ConflictError:
             raise
         except BaseException:
-            note(f"the job can go on: headrace backfill --resume {self.job.job}")
+            # What waits for a terminal that is gone must not hide the reason.
+            with suppress(OSError):
+                note(f"the job can go on: {command_of(self.journal.record)}")
             raise
 
     def diff(self, watch: Watch | None) -> ItemResult:
@@ -108,21 +86,37 @@ class Prepared(NamedTuple):
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """SIGTERM interrupts the block as Ctrl-C does: a source whose writes are refused must get them back."""
+    """What asks this process to end interrupts the block as Ctrl-C does: a source has to take writes again.
+
+    It does so once, since a terminal that is closed, or a service manager, may ask several times. A signal that is
+    ignored, as under nohup, stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = False
+
+    def interrupt(_: int, __: object) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            raise KeyboardInterrupt
+
+    ending = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, interrupt) for each in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager
-def prepare(options: Options) -> Iterator[Prepared]:
+def prepare(options: Options) -> Iterator[Prepared | Ended]:
     """The job of the options. Raises Failure for options that do not fit together, and what the cluster says."""
+    options = normal(options)
     try:
+        files.check_files(options.source or "", options.report or "", options.dead_letters or "")
         connection, params = _connection(options)
         opened = engines.opened(options.engine, options.master, options.workers, options.at_once)
         with ended_in_order(), closing(Link(connection, CALL_SECONDS)) as link, opened as (engine, workers):
@@ -134,16 +128,40 @@ def prepare(options: Options) -> Iterator[Prepared]:
         raise Failure(error.reason, error.field, hint, code) from None
 
 
-def _prepared(options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]) -> Prepared:
+def _prepared(
+    options: Options, engine: Engine, link: Link, connection: Connection, params: dict[str, str]
+) -> Prepared | Ended:
     if options.diff and (options.resume or options.alias):
         raise Failure("--diff writes nothing: leave --resume and --swap-alias out", "diff", code=ExitCode.USAGE)
     if options.seize and not options.resume:
         raise Failure("belongs to --resume", "take_over", code=ExitCode.USAGE)
-    resumed = options.resume
-    journal = jobs.Journal.load(link, resumed, seize=options.seize, waits=_waits) if resumed else None
-    if journal is not None:
-        options = _resumed(options, journal.record)
-    _check(options)
+    name = options.resume
+    journal = Journal.load(link, name, seize=options.seize, waits=_waits) if name else None
+    if journal is None:
+        return _begun(options, engine, link, connection, params, None)
+    options = resumed(options, journal.record)
+    # Before it looks whether the alias is over: a process that has the job still could switch it after that.
+    journal.take()
+    try:
+        return _begun(options, engine, link, connection, params, journal)
+    except BaseException as error:
+        if journal.record.state != "done":
+            journal.fail(error)
+        raise
+
+
+def _begun(
+    options: Options,
+    engine: Engine,
+    link: Link,
+    connection: Connection,
+    params: dict[str, str],
+    journal: Journal | None,
+) -> Prepared | Ended:
+    """The job of checked options; `journal`: of one that goes on, which this process has by now."""
+    if journal is not None and (over := ended(link, journal)) is not None:
+        return over
+    check(options)
     chosen = _chosen(options)
     if journal is not None and journal.record.digest != chosen.bundle.digest:
         raise Failure(
@@ -151,8 +169,15 @@ def _prepared(options: Options, engine: Engine, link: Link, connection: Connecti
             hint="start a new job: two halves of an index must not come from two functions",
             code=ExitCode.CONFLICT,
         )
-    job = JobSpec(
-        job=journal.record.job if journal is not None else jobs.new_id(),
+    job = _spec(options, chosen, connection, params, journal.record.job if journal is not None else records.new_id())
+    if params:
+        _refuse_attached(link, job)
+    return _planned(options, engine, link, job, journal)
+
+
+def _spec(options: Options, chosen: Chosen, connection: Connection, params: dict[str, str], name: str) -> JobSpec:
+    return JobSpec(
+        job=name,
         source=str(options.source),
         target=str(options.source if options.same_index else options.target or options.source),
         pipeline=chosen.label,
@@ -160,26 +185,26 @@ def _prepared(options: Options, engine: Engine, link: Link, connection: Connecti
         cluster=connection,
         same_index=options.same_index,
         delete_dropped=options.delete_dropped,
-        query=_query(options.query),
+        diff=options.diff,
+        query=query_of(options.query),
         rate=options.rate / options.at_once if options.rate else 0.0,
         latency=float(options.latency or 0),
         replace=options.replace,
         stream=options.dead_letters or chosen.stream or DEAD_LETTERS,
         params=params,
-        job_index="" if options.diff else jobs.JOB_INDEX,
+        job_index="" if options.diff else records.JOB_INDEX,
         id_field=options.id_field or "",
     )
-    if params:
-        _refuse_attached(link, job)
-    return _planned(options, engine, link, job, journal)
 
 
-def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: jobs.Journal | None) -> Prepared:
-    """The job with what the indexes say: how the source can be read, and whether the target is empty."""
+def _slices_of(options: Options, link: Link, job: JobSpec) -> int:
+    """How many slices a source is read by; 0 for one that shows its sequence numbers, and for files."""
     slices = options.slices or 0
-    from_files = files.are_files(job.source)
-    sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
-    if not from_files and not slices and not items.readable(link, job.source):
+    if files.are_files(job.source):
+        if options.diff and options.latency:
+            note("a diff of files asks the cluster for nothing: --max-latency has no effect")
+        return slices
+    if not slices and not items.readable(link, job.source):
         slices = max(8, 2 * options.at_once)
         note(f"[{job.source}] does not show its sequence numbers: it is read by a scroll")
     if job.same_index and slices and not options.diff:
@@ -188,19 +213,28 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
             "in_place",
             "read by sequence numbers: leave --slices out, and name a node with --cluster",
         )
+    return slices
+
+
+def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal: Journal | None) -> Prepared:
+    """The job with what the indexes say: how the source can be read, and whether the target is empty."""
+    from_files = files.are_files(job.source)
+    sources = frozenset[str]() if from_files else items.indexes_of(link, job.source)
+    slices = _slices_of(options, link, job)
     tombstones = journal.record.tombstones if journal is not None else False
     if not options.diff and journal is None and not job.same_index:
         job = msgspec.structs.replace(job, target=items.concrete(link, job.target, "target"))
     if not options.diff and not job.same_index and job.target in sources:
         # Also where an alias that is the source has gone over to the target since the job began.
-        raise Failure("source and target are one index", "target", "name --in-place", ExitCode.USAGE)
+        hint = "name --in-place" if journal is None else "start a new job from the index that the alias had"
+        raise Failure("source and target are one index", "target", hint, ExitCode.USAGE)
     if not options.diff and journal is None and not job.same_index:
         # Statistics count what has been refreshed.
         link.json("POST", items.path_of(job.target, "_refresh"))
         tombstones = items.survey(link, job.target).documents > 0
     job = msgspec.structs.replace(job, tombstones=tombstones)
     if journal is None and tombstones and not job.replace:
-        _refuse_filled(link, job)
+        _refuse_filled(link, job, frozenset(map(files.real, files.paths_of(job.source))) if from_files else sources)
     mirror = not tombstones and not from_files if options.mirror is None else options.mirror
     if tombstones and options.mirror is None and not job.same_index and not from_files:
         note("the target is not empty: documents that the source lacks stay (--mirror deletes them)")
@@ -209,10 +243,8 @@ def _planned(options: Options, engine: Engine, link: Link, job: JobSpec, journal
     if options.alias:
         _check_alias(link, options.alias, "" if from_files else job.source)
     if not options.diff and journal is None:
-        journal = jobs.Journal.start(link, _record(options, job))
+        journal = Journal.start(link, _record(options, job, sources))
         note(f"job {job.job}")
-    elif journal is not None:
-        journal.save()
     return Prepared(job, link, engine, options.at_once, slices, mirror, journal)
 
 
@@ -220,11 +252,9 @@ def _waits(seconds: float) -> None:
     note(f"the record says that the job runs: for {seconds:.0f} s it is watched for a sign of its process")
 
 
-def _refuse_filled(link: Link, job: JobSpec) -> None:
+def _refuse_filled(link: Link, job: JobSpec, sources: frozenset[str]) -> None:
     """Raises Failure where jobs with other code have copied the source there: equal versions hide the difference."""
-    others = {
-        label for digest, label in jobs.earlier(link, job.source, job.target).items() if digest != job.bundle.digest
-    }
+    others = {label for digest, label in jobs.earlier(link, sources, job.target).items() if digest != job.bundle.digest}
     if others:
         raise Failure(
             f"[{job.target}] has documents of [{job.source}] by other code than [{job.pipeline}] is now: by "
@@ -240,7 +270,7 @@ def _check_alias(link: Link, alias: str, source: str) -> None:
 
     `source`: empty for files, to which nobody writes.
     """
-    passes.check_alias(link, alias)
+    check_alias(link, alias)
     streams = items.streams_of(link, source) if source else []
     if streams:
         raise Failure(
@@ -250,14 +280,14 @@ def _check_alias(link: Link, alias: str, source: str) -> None:
         )
 
 
-def _record(options: Options, job: JobSpec) -> JobRecord:
-    return jobs.JobRecord(
+def _record(options: Options, job: JobSpec, sources: frozenset[str]) -> JobRecord:
+    return records.JobRecord(
         job=job.job,
         source=job.source,
         target=job.target,
         pipeline=job.pipeline,
         digest=job.bundle.digest,
-        created=jobs.now(),
+        created=records.now(),
         same_index=job.same_index,
         delete_dropped=job.delete_dropped,
         tombstones=job.tombstones,
@@ -268,50 +298,8 @@ def _record(options: Options, job: JobSpec) -> JobRecord:
         stream=job.stream,
         slices=options.slices or 0,
         id_field=job.id_field,
+        sources=sorted(sources),
     )
-
-
-def _resumed(options: Options, record: JobRecord) -> Options:
-    """The options with those of the record. Raises Failure for one that says something else."""
-    stored: dict[str, Any] = {
-        "source": record.source,
-        "target": None if record.same_index else record.target,
-        "pipeline": record.pipeline,
-        "query": record.query or None,
-        "alias": record.alias or None,
-        "mirror": record.mirror,
-        "dead_letters": record.stream,
-        "slices": record.slices or None,
-        "id_field": record.id_field or None,
-    }
-    for name, value in stored.items():
-        asked = getattr(options, name)
-        if asked not in (None, value):
-            raise Failure(f"the job has [{value}], not [{asked}]", name, "leave it out", ExitCode.USAGE)
-    stored |= {"same_index": record.same_index, "delete_dropped": record.delete_dropped, "replace": record.replace}
-    return options._replace(**stored)
-
-
-def _check(options: Options) -> None:
-    """Raises Failure for options that are missing, or do not go with each other."""
-
-    def refuse(reason: str, field: str = "") -> None:
-        raise Failure(reason, field, code=ExitCode.USAGE)
-
-    if not options.source or not options.pipeline:
-        refuse("--source and --pipeline are required, or --resume")
-    if not (options.target or options.same_index or options.diff):
-        refuse("--target is required, or --in-place, or --diff")
-    if options.same_index and (options.target or options.alias or options.mirror):
-        refuse("--in-place has no target: leave --target, --swap-alias and --mirror out", "in_place")
-    if options.same_index and options.replace:
-        refuse("belongs to --target: in place every document that changes is written", "replace")
-    if options.folder and options.state:
-        refuse("the pipeline comes from one of --dir and --state", "state")
-    if options.delete_dropped and not options.same_index:
-        refuse("belongs to --in-place: a target never gets what the pipeline drops", "delete_dropped")
-    if options.source and files.are_files(options.source) and (options.same_index or options.query or options.mirror):
-        refuse("files are read whole: leave --in-place, --query and --mirror out", "source")
 
 
 def _connection(options: Options) -> tuple[Connection, dict[str, str]]:
@@ -339,24 +327,13 @@ def _chosen(options: Options) -> Chosen:
         return bundles.bundle_of(origin, name)
 
 
-def _query(text: str | None) -> str:
-    """The query as JSON. Raises Failure for text that begins like JSON and is none."""
-    if not text:
-        return ""
-    if not text.lstrip().startswith("{"):
-        return msgspec.json.encode({"query_string": {"query": text}}).decode()
-    try:
-        return msgspec.json.format(text.encode(), indent=-1).decode()
-    except msgspec.DecodeError as error:
-        raise Failure(f"is no JSON: {error}", "query", code=ExitCode.USAGE) from None
-
-
 def _refuse_attached(link: Link, job: JobSpec) -> None:
     """Raises Failure where a proxy would change what is read, or what is written, once more."""
     hint = "name a node with --cluster, to read and write without the proxy"
     kinds = () if files.are_files(job.source) else ("query", "result")
     read = [(job.source, kind, ("default", "final")) for kind in kinds]
-    for index, kind, slots in (*read, (job.target, "document", ("final",))):
+    written = () if job.diff else ((job.target, "document", ("final",)),)
+    for index, kind, slots in (*read, *written):
         found = link.json("GET", items.path_of(index, "_pipeline", "_resolve"))
         for name, about in found.items():
             for slot in slots:

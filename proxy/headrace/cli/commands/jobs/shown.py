@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from headrace.backfill.cluster.records import JobRecord, Pass
     from headrace.backfill.engine import Progress
-    from headrace.backfill.jobs import JobRecord, Pass
     from headrace.backfill.spec import Counts, ItemResult, JobSpec
 
     Watch = Callable[[Pass, Progress], None]

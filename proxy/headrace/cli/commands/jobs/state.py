@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from headrace.backfill.bundles import upload_of
 from headrace.backfill.spec import BackfillError
 from headrace.registry.local_copy import Copy
 from headrace.registry.records_codec import records_of
@@ -15,7 +13,6 @@ from headrace.registry.signatures import Signer, secrets_of
 from headrace.registry.state_files import NODES
 from headrace_pipelines.definition import PipelineType
 from headrace_pipelines.registry import key, version_order
-from headrace_pipelines.udf import archives, manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,16 +61,5 @@ class StateFolder:
         )
         for record in found:
             if record.version == wanted and (code := self._copy.code(record.digest)) is not None:
-                fields = msgspec.to_builtins(record.manifest) | _code(record.manifest.language, code)
-                return wanted, msgspec.json.encode(fields)
+                return wanted, upload_of(record.manifest, code)
         raise BackfillError(f"the state folder has no code of the UDF [{name}@{wanted}]", "pipeline")
-
-
-def _code(language: str, code: bytes) -> dict[str, object]:
-    """The code as members of an upload."""
-    if code.startswith(b"\0asm"):
-        return {"wasm": base64.b64encode(code).decode()}
-    if language != manifest.PYTHON:
-        return {"source": code.decode()}
-    source, packages = archives.unpacked(code)
-    return {"source": source, "packages": [packages] if packages else []}
