@@ -198,21 +198,28 @@ static void place(const char *trace, int32_t *line, int32_t *column) {
     }
 }
 
-/* The exception that is pending, as `{"type", "reason", "line", "column"}`. */
+/* A member that no setter of the UDF sees; consumes the value. */
+static int define(JSValueConst object, const char *name, JSValue value) {
+    return JS_IsException(value) || JS_DefinePropertyValueStr(context, object, name, value, JS_PROP_C_W_E) < 0 ? -1 : 0;
+}
+
+/* The exception that is pending, as `{"type", "reason", "line", "column"}`; another one if there is no memory for it. */
 static JSValue failure(void) {
     JSValue thrown = JS_GetException(context);
     JSValue error = JS_NewObject(context);
     if (JS_IsException(error)) {
-        __builtin_trap();
+        JS_FreeValue(context, thrown);
+        return error;
     }
+    int failed = 0;
     int32_t line = 0, column = 0;
     if (JS_IsError(thrown)) {
         const char *name = text_member(thrown, "name"), *message = text_member(thrown, "message");
         const char *trace = text_member(thrown, "stack");
         place(trace, &line, &column);
-        set_member(error, "type", JS_NewString(context, name && *name ? name : "Error"));
+        failed |= define(error, "type", JS_NewString(context, name && *name ? name : "Error"));
         size_t len = message ? strlen(message) : 0;
-        set_member(error, "reason", JS_NewStringLen(context, message, len < LONGEST_REASON ? len : LONGEST_REASON));
+        failed |= define(error, "reason", JS_NewStringLen(context, message, len < LONGEST_REASON ? len : LONGEST_REASON));
         JS_FreeCString(context, name);
         JS_FreeCString(context, message);
         JS_FreeCString(context, trace);
@@ -222,17 +229,21 @@ static JSValue failure(void) {
         if (text == NULL) {
             JS_FreeValue(context, JS_GetException(context));
         }
-        set_member(error, "type", JS_NewString(context, "Error"));
-        set_member(error, "reason",
-                   JS_NewStringLen(context, text ? text : "", !text ? 0 : len < LONGEST_REASON ? len : LONGEST_REASON));
+        failed |= define(error, "type", JS_NewString(context, "Error"));
+        failed |= define(error, "reason",
+                         JS_NewStringLen(context, text ? text : "", !text ? 0 : len < LONGEST_REASON ? len : LONGEST_REASON));
         JS_FreeCString(context, text);
     }
     JS_FreeValue(context, thrown);
     if (line > 0) {
-        set_member(error, "line", JS_NewInt32(context, line));
+        failed |= define(error, "line", JS_NewInt32(context, line));
     }
     if (column > 0) {
-        set_member(error, "column", JS_NewInt32(context, column));
+        failed |= define(error, "column", JS_NewInt32(context, column));
+    }
+    if (failed) {
+        JS_FreeValue(context, error);
+        return JS_EXCEPTION;
     }
     return error;
 }
@@ -411,6 +422,9 @@ EXPORT("load") uint64_t guest_load(const uint8_t *at, uint32_t len) {
     if (JS_IsException(function)) {
         function = JS_UNDEFINED;
         JSValue error = failure();
+        if (JS_IsException(error)) {
+            __builtin_trap();
+        }
         uint64_t text = answered(error);
         JS_FreeValue(context, error);
         return text;
@@ -466,12 +480,13 @@ static int answer_document(const uint8_t *text, uint32_t len, JSValueConst ctx) 
     int written = JS_IsException(result) || interrupted ? -1 : 0;
     size_t at = answers.len;
     if (written == 0 && !JS_IsUndefined(result) && !JS_IsNull(result)) {
-        at = result_start(&answers);
+        result_start(&answers);
         written = record_write(context, &record, result, &answers);
         result_end(&answers, at);
     }
     if (written == 0) {
-        result_instead(&answers, at, NOTHING, "", 0);
+        answer_back(&answers, at);
+        answer_kind(&answers, NOTHING, "", 0);
     }
     JS_FreeValue(context, result);
     record_clear(context, &record);
@@ -496,15 +511,39 @@ static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t 
     return 0;
 }
 
-/* The exception that is pending as JSON; of an interrupted call there may be none. To be freed with JS_FreeCString. */
+/* The exception that is pending as JSON; of an interrupted call there may be none. NULL if there is no memory for it. To be
+ * freed with JS_FreeCString. */
 static const char *failure_text(size_t *len) {
     JSValue error = JS_HasException(context) ? failure() : JS_NewObject(context);
-    const char *text = json_of(error, len);
+    const char *text = JS_IsException(error) ? NULL : json_of(error, len);
     JS_FreeValue(context, error);
     if (text == NULL) {
-        __builtin_trap();
+        JS_FreeValue(context, JS_GetException(context));
     }
     return text;
+}
+
+static int is_memory(const char *error) {
+    static const char start[] = "{\"type\":\"InternalError\",\"reason\":\"out of memory\"";
+    return error == NULL || strncmp(error, start, sizeof start - 1) == 0;
+}
+
+/* Tells why a document has no result, where there is nothing of one; 0 for one that goes alone. `first`: it is the first. */
+static int answer_failure(int first, int no_room) {
+    size_t len = 0;
+    const char *why = failure_text(&len);
+    /* What those before it hold is missing. */
+    int alone = !first && !interrupted && (no_room || (answers.len > KEPT && is_memory(why)));
+    if (interrupted) {
+        /* What promises still wait for would be done at the cost of the next document. */
+        answer_stopped(&answers, JS_IsJobPending(runtime) ? SPENT : 0, why ? why : "{}", why ? len : 2);
+    } else if (!alone && no_room) {
+        answer_error(&answers, NO_ROOM, sizeof NO_ROOM - 1, takes_context());
+    } else if (!alone) {
+        answer_error(&answers, why ? why : NO_MEMORY, why ? len : sizeof NO_MEMORY - 1, takes_context());
+    }
+    JS_FreeCString(context, why);
+    return !alone;
 }
 
 EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
@@ -515,33 +554,25 @@ EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
     answer_start(&answers);
     answer_number(&answers, 0);
     answer_number(&answers, 0);
-    while (at < end && !interrupted) {
-        uint32_t size;
-        const uint8_t *text = text_at(&at, &size);
-        size_t start = answers.len, why_len;
-        if ((takes_context() ? answer_with_context(text, size, &at) : answer_document(text, size, JS_UNDEFINED)) == 0) {
-            count++;
-            continue;
-        }
-        const char *why = failure_text(&why_len);
-        answers.len = start;
-        if (interrupted) {
-            /* What promises still wait for would be done at the cost of the next document. */
-            answer_patch(&answers, 4, STOPPED | (JS_IsJobPending(runtime) ? SPENT : 0));
-            answer_number(&answers, (uint32_t)why_len);
-            answer_put(&answers, why, why_len);
-        } else {
-            result_instead(&answers, start, FAILED, why, why_len);
-            if (takes_context()) {
-                answer_number(&answers, 0);
-            }
-            count++;
-        }
-        JS_FreeCString(context, why);
-    }
-    answer_patch(&answers, 0, count);
     if (answers.failed) {
         __builtin_trap();
     }
+    while (at < end && !interrupted) {
+        uint32_t size;
+        const uint8_t *text = text_at(&at, &size);
+        size_t start = answers.len;
+        int failed = !answer_room(&answers, SPARE) ||
+                     (takes_context() ? answer_with_context(text, size, &at) : answer_document(text, size, JS_UNDEFINED));
+        int no_room = answers.failed;
+        if (failed || no_room || interrupted) {
+            answer_back(&answers, start);
+            if (!answer_failure(count == 0, no_room)) {
+                answer_patch(&answers, 4, FULL);
+                break;
+            }
+        }
+        count += !interrupted;
+    }
+    answer_patch(&answers, 0, count);
     return ((uint64_t)(uintptr_t)answers.bytes << 32) | answers.len;
 }

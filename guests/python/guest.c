@@ -62,7 +62,7 @@ static PyObject *init_headrace(void) { return PyModule_Create(&module); }
 
 /* boot.py's functions and classes, and the answer of the last call of `load`. */
 PyObject *decode_function, *encode_function;
-static PyObject *load_function, *failure_function, *flush_function, *interrupted, *answer;
+static PyObject *load_function, *failure_function, *flush_function, *interrupted, *answer, *no_memory;
 
 /* The UDF: its function, the stage's parameters, how many arguments it takes. */
 static PyObject *function, *parameters;
@@ -121,7 +121,8 @@ EXPORT("boot") void guest_boot(void) {
         PyObject **to;
     } names[] = {{"load", &load_function},     {"failure", &failure_function}, {"flush", &flush_function},
                  {"decode", &decode_function}, {"encode", &encode_function},   {"Interrupted", &interrupted}};
-    int found = boot != NULL;
+    no_memory = PyBytes_FromStringAndSize(NO_MEMORY, sizeof NO_MEMORY - 1);
+    int found = boot != NULL && no_memory != NULL;
     for (size_t i = 0; found && i < sizeof names / sizeof *names; i++) {
         *names[i].to = PyObject_GetAttrString(boot, names[i].name);
         found = *names[i].to != NULL;
@@ -161,7 +162,7 @@ EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) {
     return arity == 3;
 }
 
-/* The exception that is pending as JSON; NULL when the call was interrupted in the meantime. */
+/* The exception that is pending as JSON; `stopped` is set when the call was interrupted, in the meantime, too. */
 static PyObject *failure(int *stopped) {
     for (;;) {
         PyObject *error = PyErr_GetRaisedException();
@@ -170,6 +171,10 @@ static PyObject *failure(int *stopped) {
         Py_DECREF(error);
         if (text != NULL && PyBytes_CheckExact(text)) {
             return text;
+        }
+        if (text == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            PyErr_Clear();
+            return Py_NewRef(no_memory);
         }
         if (text != NULL || !PyErr_ExceptionMatches(interrupted)) {
             __builtin_trap();
@@ -202,8 +207,7 @@ static int answer_document(const uint8_t *text, uint32_t len, PyObject *context)
     PyObject *result = PyObject_Vectorcall(function, arguments, (size_t)arity, NULL);
     int failed = result == NULL;
     if (result == Py_None) {
-        answer_number(&answers, NOTHING);
-        answer_number(&answers, 0);
+        answer_kind(&answers, NOTHING, "", 0);
     } else if (!failed) {
         size_t at = result_start(&answers);
         failed = record_write(&record, result, &answers);
@@ -238,11 +242,26 @@ static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t 
     return 0;
 }
 
-/* Where the UDF was interrupted, behind the results before that. */
-static void answer_stopped(PyObject *text) {
-    answer_patch(&answers, 4, STOPPED);
-    answer_number(&answers, (uint32_t)PyBytes_GET_SIZE(text));
-    answer_put(&answers, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
+/* Tells why a document has no result, where there is nothing of one; 0 for one that goes alone. `first`: it is the first. */
+static int answer_failure(int first, int no_room, int *stopped) {
+    /* What those before it hold is missing. */
+    if (!first && (no_room || (answers.len > KEPT && PyErr_ExceptionMatches(PyExc_MemoryError)))) {
+        PyErr_Clear();
+        return 0;
+    }
+    if (no_room) {
+        PyErr_Clear();
+        answer_error(&answers, NO_ROOM, sizeof NO_ROOM - 1, arity == 3);
+        return 1;
+    }
+    PyObject *error = failure(stopped);
+    if (*stopped) {
+        answer_stopped(&answers, 0, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error));
+    } else {
+        answer_error(&answers, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error), arity == 3);
+    }
+    Py_DECREF(error);
+    return 1;
 }
 
 static void flush(void) {
@@ -259,34 +278,26 @@ EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
     answer_start(&answers);
     answer_number(&answers, 0);
     answer_number(&answers, 0);
+    if (answers.failed) {
+        __builtin_trap();
+    }
     while (at < end && !stopped) {
         uint32_t size;
         const uint8_t *text = text_at(&at, &size);
         size_t start = answers.len;
-        if ((arity == 3 ? answer_with_context(text, size, &at) : answer_document(text, size, NULL)) == 0) {
-            count++;
-            continue;
-        }
-        if (answers.failed) {
-            __builtin_trap();
-        }
-        PyObject *error = failure(&stopped);
-        answers.len = start;
-        if (stopped) {
-            answer_stopped(error);
-        } else {
-            result_instead(&answers, start, FAILED, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error));
-            if (arity == 3) {
-                answer_number(&answers, 0);
+        int failed = !answer_room(&answers, SPARE) ||
+                     (arity == 3 ? answer_with_context(text, size, &at) : answer_document(text, size, NULL));
+        int no_room = answers.failed;
+        if (failed || no_room) {
+            answer_back(&answers, start);
+            if (!answer_failure(count == 0, no_room, &stopped)) {
+                answer_patch(&answers, 4, FULL);
+                break;
             }
-            count++;
         }
-        Py_DECREF(error);
+        count += !stopped;
     }
     flush();
     answer_patch(&answers, 0, count);
-    if (answers.failed) {
-        __builtin_trap();
-    }
     return ((uint64_t)(uintptr_t)answers.bytes << 32) | (uint64_t)answers.len;
 }

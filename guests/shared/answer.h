@@ -16,12 +16,19 @@
 
 /* Kinds of results. */
 enum { NOTHING = 0, FAILED = 1, PIECES = 2 };
-/* What the second number of an answer says: that the call was interrupted; that this interpreter is spent, too. */
-enum { STOPPED = 1, SPENT = 2 };
+/* What the second number of an answer says: that the call was interrupted; that this interpreter is spent, too; that there was no
+ * memory for the answer of the next document beside those of the call, so that it goes alone. */
+enum { STOPPED = 1, SPENT = 2, FULL = 4 };
 /* Bytes of a piece before its text: start and end of the range, length of the text. */
 #define PIECE 12
 /* Bytes that a buffer keeps from call to call at most: a chunk of documents is a megabyte. */
 #define KEPT (2u << 20)
+/* Bytes of room before each document: for its error, or where it was interrupted, if there is no memory for more. */
+#define SPARE 256
+/* An error of the UDF for which there is no memory. */
+static const char NO_MEMORY[] = "{\"type\":\"MemoryError\",\"reason\":\"the UDF has no memory left\"}";
+/* That of a document for whose answer there is none. */
+static const char NO_ROOM[] = "{\"type\":\"MemoryError\",\"reason\":\"the answer does not fit into the memory of the UDF\"}";
 
 typedef struct {
     uint8_t *bytes;
@@ -36,6 +43,10 @@ typedef struct {
 static __attribute__((noinline)) int answer_grow(Answer *to, size_t more) {
     size_t need = to->len + more, room = need + (need < (1u << 20) ? need : need / 4) + 4096;
     uint8_t *grown = to->failed ? NULL : realloc(to->bytes, room);
+    if (grown == NULL && !to->failed) {
+        room = need;
+        grown = realloc(to->bytes, room);
+    }
     if (grown == NULL) {
         to->failed = 1;
         return 0;
@@ -130,14 +141,48 @@ static inline void result_end(Answer *to, size_t at) {
     answer_patch(to, at + 4, (uint32_t)(to->len - at - 8));
 }
 
-/* Takes back what was written of a result, and tells another one. */
-static inline void result_instead(Answer *to, size_t at, uint32_t kind, const void *text, size_t len) {
-    if (to->len > at) {
-        to->len = at;
+/* Takes back what was written from a place on, with the memory that is behind it and the spare bytes. */
+static inline void answer_back(Answer *to, size_t at) {
+    int failed = to->failed;
+    to->len = at;
+    to->failed = 0;
+    if (failed && to->room > at + SPARE) {
+        uint8_t *less = realloc(to->bytes, at + SPARE);
+        to->bytes = less ? less : to->bytes;
+        to->room = less ? at + SPARE : to->room;
     }
+}
+
+/* A result that is no text of the document's. */
+static inline void answer_kind(Answer *to, uint32_t kind, const void *text, size_t len) {
     answer_number(to, kind);
     answer_number(to, (uint32_t)len);
     answer_put(to, text, len);
+}
+
+/* Tells the error of a document; of one for which there is no memory that there is none. `contexts`: they follow upon results. */
+static inline void answer_error(Answer *to, const void *text, size_t len, int contexts) {
+    size_t at = to->len;
+    answer_kind(to, FAILED, text, len);
+    if (contexts) {
+        answer_number(to, 0);
+    }
+    if (to->failed) {
+        answer_back(to, at);
+        answer_error(to, NO_MEMORY, sizeof NO_MEMORY - 1, contexts);
+    }
+}
+
+/* Tells that the call was interrupted, and behind its results where. */
+static inline void answer_stopped(Answer *to, uint32_t state, const void *where, size_t len) {
+    size_t at = to->len;
+    answer_patch(to, 4, STOPPED | state);
+    answer_number(to, (uint32_t)len);
+    answer_put(to, where, len);
+    if (to->failed) {
+        answer_back(to, at);
+        answer_stopped(to, state, "{}", 2);
+    }
 }
 
 #endif

@@ -18,6 +18,7 @@ const PIECES: u32 = 2;
 /// Bits of what an answer says of its call.
 const STOPPED: u32 = 1;
 const SPENT: u32 = 2;
+const FULL: u32 = 4;
 
 /// The rest of an answer that has not been read.
 struct Reader<'a>(&'a [u8]);
@@ -61,7 +62,14 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     let mut rest = Reader(answer);
     let (count, state) = (rest.number()? as usize, rest.number()?);
     let stopped = state & STOPPED != 0;
-    if if stopped { count >= docs.len() } else { count != docs.len() } {
+    // One that is full has a result at least, or a document would be tried for ever.
+    let fitting = match (stopped, state & FULL != 0) {
+        (true, false) => count < docs.len(),
+        (false, true) => (1..docs.len()).contains(&count),
+        (false, false) => count == docs.len(),
+        (true, true) => false,
+    };
+    if !fitting {
         return None;
     }
     // A range is a few bytes in the guest: without this the answers of one call could take any memory here.
@@ -216,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_full_has_the_results_before() {
+        let meta = Meta::default();
+        let docs: Vec<(&[u8], &Meta)> = vec![(DOCUMENT, &meta); 3];
+        let results = |count, state| {
+            let answer = [words(&[count, state]), words(&[0, 0]).repeat(count as usize)].concat();
+            read(&answer, &docs, false, &limits()).ok().map(|answered| answered.results.len())
+        };
+        assert_eq!([0, 1, 2, 3].map(|count| results(count, 4)), [None, Some(1), Some(2), None]);
+        assert_eq!([results(2, 0), results(2, 5)], [None, None]);
+    }
+
+    #[test]
     fn answers_that_are_not_what_they_should_be_are_refused() {
         for pieces in [(0, 16, ""), (5, 4, ""), (u32::MAX, 3, ""), (16, 16, "x")] {
             assert_eq!(text_of(&answer(&[pieces]), false), None, "{pieces:?}");
@@ -226,7 +246,7 @@ mod tests {
         }
         assert_eq!(text_of(&[whole.clone(), vec![0]].concat(), false), None, "more behind it");
         assert_eq!(text_of(&whole, true), None, "no context");
-        for head in [[0, 0, 2, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 3, 0], [1, 0, 2, u32::MAX]] {
+        for head in [[0, 0, 2, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 4, 0, 0], [1, 0, 3, 0], [1, 0, 2, u32::MAX]] {
             assert_eq!(text_of(&words(&head), false), None, "{head:?}");
         }
         assert_eq!(text_of(&answer(&[(0, 15, &"x".repeat(90))]), false), None, "over the limit of an output");

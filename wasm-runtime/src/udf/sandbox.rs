@@ -290,7 +290,8 @@ impl Sandbox {
         let pointer = self.linear.pointer(ptr, len).ok_or_else(|| {
             Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory"))
         })?;
-        // SAFETY: inside the memory, which is not shared; what writes to it, and the guest, want all of `self`.
+        // SAFETY: inside the memory, without the words that the watchdog writes; all else that writes to it, and the guest,
+        // wants all of `self`.
         Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
     }
 
