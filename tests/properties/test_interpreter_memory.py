@@ -23,8 +23,8 @@ LONG_STRINGS = {
 @pytest.mark.parametrize("kind", LONG_STRINGS)
 def test_a_long_string_is_read_and_comes_back(language: str, kind: str):
     text = f'{{"n":1.50,"t":"{LONG_STRINGS[kind]}","l":0}}'
-    length = {"python": "len(doc['t'])", "javascript": "[...doc.t].length"}[language]
-    source = SAME[language].replace("return doc", f"doc['l'] = {length}; return doc")
+    count = {"python": "doc['l'] = len(doc['t'])", "javascript": "for (const each of doc.t) doc.l++"}[language]
+    source = SAME[language].replace("return doc", f"{count}; return doc")
     (found,) = through(language, source, [text])
     kept, number = found.decode().rstrip("}").rsplit(":", 1)
     assert kept == text[: text.rindex(":")]
@@ -69,7 +69,8 @@ def test_an_answer_that_does_not_fit_is_the_error_of_its_document(language: str,
     texts = ['{"a":1.50}', '{"bad":1}', '{"a":2.50}', '{"a":3.50}', '{"bad":1}', '{"a":4.50}']
     outcome = outcome_of(language, source, texts)
     assert [(each.position, each.type) for each in outcome.failures] == [(1, MEMORY), (4, MEMORY)], outcome.failures
-    assert all("does not fit" in each.reason for each in outcome.failures), outcome.failures
+    # A string of JavaScript is first made into another one, by the interpreter.
+    assert all("does not fit" in each.reason or "out of memory" in each.reason for each in outcome.failures), outcome.failures
     found = bytes(outcome.body).decode().split("\n")[1::2]
     counts = [int(text.rstrip("}").rpartition(":")[2]) for text in found]
     # The sandbox lives on with its globals; a document may be tried beside others, and then alone.

@@ -343,6 +343,21 @@ WRITTEN = {
 }  # fmt: skip
 
 
+TURNED = {
+    "python": "turned = list(doc['o'].items())[::-1]; doc['o'].clear(); doc['o'].update(turned)\n",
+    "javascript": "doc.o = Object.fromEntries(Object.entries(doc.o).reverse())\n",
+}
+
+
+@pytest.mark.parametrize("count", [3, 200, 3000])
+@pytest.mark.parametrize("language", SAME)
+def test_members_in_another_order_keep_their_digits(language: str, count: int):
+    members = [f'"k{at}":{at}.50' for at in range(count)]
+    source = SAME[language].replace("return", f"{TURNED[language]}    return", 1)
+    (found,) = through(language, source, ['{"o":{' + ",".join(members) + "}}"])
+    assert found.decode() == '{"o":{' + ",".join(reversed(members)) + "}}"
+
+
 @pytest.mark.parametrize("code", WRITTEN)
 def test_what_is_no_plain_object_is_written_as_by_stringify(code: str):
     (found,) = through("javascript", f"function process(doc) {{ {code} }}", ["{}"])
