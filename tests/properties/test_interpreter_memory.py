@@ -62,7 +62,9 @@ COUNTED = {
 
 
 @pytest.mark.parametrize("contexts", [False, True])
-@pytest.mark.parametrize(("language", "at"), [(language, at) for language in LARGE for at in range(len(LARGE[language]))])
+@pytest.mark.parametrize(
+    ("language", "at"), [(language, at) for language in LARGE for at in range(len(LARGE[language]))]
+)
 def test_an_answer_that_does_not_fit_is_the_error_of_its_document(language: str, at: int, contexts: bool):
     context = {"python": ", params, ctx", "javascript": ", ctx"}[language] if contexts else ""
     source = COUNTED[language].format(code=LARGE[language][at], context=context)
@@ -70,23 +72,28 @@ def test_an_answer_that_does_not_fit_is_the_error_of_its_document(language: str,
     outcome = outcome_of(language, source, texts)
     assert [(each.position, each.type) for each in outcome.failures] == [(1, MEMORY), (4, MEMORY)], outcome.failures
     # A string of JavaScript is first made into another one, by the interpreter.
-    assert all("does not fit" in each.reason or "out of memory" in each.reason for each in outcome.failures), outcome.failures
+    assert all("does not fit" in each.reason or "out of memory" in each.reason for each in outcome.failures), (
+        outcome.failures
+    )
     found = bytes(outcome.body).decode().split("\n")[1::2]
     counts = [int(text.rstrip("}").rpartition(":")[2]) for text in found]
     # The sandbox lives on with its globals; a document may be tried beside others, and then alone.
-    assert counts[0] == 1 and counts[0] < counts[1] < counts[2] < counts[3] <= 8, counts
+    assert 1 == counts[0] < counts[1] < counts[2] < counts[3] <= 8, counts
     assert [text.partition(",")[0] for text in found] == [f'{{"a":{n}.50' for n in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("language", SAME)
 def test_answers_that_fit_alone_need_not_fit_together(language: str):
-    code = {"python": "return {'x': 'y' * 5_000_000, 'n': N}", "javascript": "return {x: 'y'.repeat(5_000_000), n}"}[language]
+    code = {"python": "return {'x': 'y' * 5_000_000, 'n': N}", "javascript": "return {x: 'y'.repeat(5_000_000), n}"}[
+        language
+    ]
     outcome = outcome_of(language, COUNTED[language].format(code=code, context=""), ['{"bad":1}'] * 40)
     assert outcome.failures == []
     found = [json.loads(text) for text in bytes(outcome.body).split(b"\n")[1::2]]
     assert [len(each["x"]) for each in found] == [5_000_000] * 40
     counts = [each["n"] for each in found]
-    assert counts == sorted(set(counts)) and counts[-1] <= 60, counts
+    assert counts == sorted(set(counts))
+    assert counts[-1] <= 60
 
 
 BALLAST = {
@@ -101,7 +108,7 @@ def test_without_memory_there_is_an_error_and_never_another_number(language: str
     ballast = [mebibytes << 20 for mebibytes in range(20, 63, 3)]
     texts = [f'{{"n":0,{members},"ballast":{size}}}' for size in ballast]
     for text in texts:
-        outcome = outcome_of(language, BALLAST[language], ["{\"ballast\":1}", text, text])
+        outcome = outcome_of(language, BALLAST[language], ['{"ballast":1}', text, text])
         if outcome.failures:
             assert {each.type for each in outcome.failures} == {MEMORY}, outcome.failures
         found = bytes(outcome.body).decode().split("\n")[3::2]

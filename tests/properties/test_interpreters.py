@@ -305,9 +305,17 @@ NUMBERS_KEPT = [
     ("python", "return [doc, {'f': doc['f'], 'g': doc['f']}]", '{"f":1.50,"g":1.5}'),
     ("javascript", "doc.n = 1\n  return doc", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
     ("javascript", "doc.l.push(1.5); return {...doc}", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0},1.5]}'),
-    ("javascript", "return JSON.parse(JSON.stringify({...doc, u: undefined}))", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    (
+        "javascript",
+        "return JSON.parse(JSON.stringify({...doc, u: undefined}))",
+        '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
     ("javascript", "doc.f = undefined; return doc", '{"n":2.50,"l":[1e2,{"x":-0.0}]}'),
-    ("javascript", "doc.n = {toJSON(key) { return key + '!' }}; return doc", '{"n":"n!","f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    (
+        "javascript",
+        "doc.n = {toJSON(key) { return key + '!' }}; return doc",
+        '{"n":"n!","f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
     ("javascript", "return [doc, {f: doc.f, g: doc.f}]", '{"f":1.50,"g":1.5}'),
     # Lists and objects are themselves wherever they stand.
     ("python", "doc['m'] = doc.pop('l')\n  return doc", '{"n":2.50,"f":1.50,"m":[1e2,{"x":-0.0}]}'),
@@ -321,12 +329,23 @@ NUMBERS_KEPT = [
     # A number has no identity but under its key.
     ("javascript", "doc.l.shift(); doc.g = doc.f; return doc", '{"n":2.50,"f":1.50,"l":[{"x":-0.0}],"g":1.5}'),
     # What looks like the object that was read.
-    ("python", "import collections\n  return collections.OrderedDict(doc, n=1)", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
-    ("python", "class L(list): pass\n  doc['l'] = L(doc['l'])\n  return doc", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    (
+        "python",
+        "import collections\n  return collections.OrderedDict(doc, n=1)",
+        '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
+    (
+        "python",
+        "class L(list): pass\n  doc['l'] = L(doc['l'])\n  return doc",
+        '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
     ("javascript", "doc.n = 1; return new Proxy(doc, {})", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
     ("javascript", "doc.l = new Proxy(doc.l, {}); return doc", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
-    ("javascript", "doc.l = new Proxy(new Proxy([1, doc], {}), {}); delete doc.n; doc.l[1] = doc.f; return doc",
-     '{"f":1.50,"l":[1,1.5]}'),
+    (
+        "javascript",
+        "doc.l = new Proxy(new Proxy([1, doc], {}), {}); delete doc.n; doc.l[1] = doc.f; return doc",
+        '{"f":1.50,"l":[1,1.5]}',
+    ),
 ]
 WRITTEN = {
     # JavaScript, what `JSON.stringify` writes of it.

@@ -126,11 +126,7 @@ impl Sandbox {
         (answer, guard.end())
     }
 
-    fn ask_watched(
-        &mut self,
-        function: &wasmer::TypedFunction<(i32, i32), i64>,
-        bytes: &[u8],
-    ) -> Result<u64, Failure> {
+    fn ask_watched(&mut self, function: &wasmer::TypedFunction<(i32, i32), i64>, bytes: &[u8]) -> Result<u64, Failure> {
         let len = i32::try_from(bytes.len()).map_err(|_| Fault::memory("documents over 2 GiB"))?;
         let at = if len <= KEPT_BUFFER { self.kept_buffer(len)? } else { self.alloc(len)? };
         self.write(at, bytes)?;
