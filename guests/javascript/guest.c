@@ -5,6 +5,7 @@
  * call is ended softly. See record.h, how documents become values and text again. What a UDF changes of the language's own objects harms nobody but itself: this file
  * parses and writes JSON by the interpreter's C functions, and looks nothing up by name once a UDF is loaded.
  */
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,8 +136,27 @@ static void set_member(JSValueConst object, const char *name, JSValue value) {
     }
 }
 
+/* Whether the interpreter was refused memory, of which it says nothing where there is none for an error. */
+static int refused;
+
+static void *noted(void *found) {
+    refused |= found == NULL;
+    return found;
+}
+
+static void *on_calloc(void *opaque, size_t count, size_t size) { return noted(calloc(count, size)); }
+
+static void *on_malloc(void *opaque, size_t size) { return noted(malloc(size)); }
+
+static void *on_realloc(void *opaque, void *at, size_t size) { return size ? noted(realloc(at, size)) : realloc(at, size); }
+
+static void on_free(void *opaque, void *at) { free(at); }
+
+static size_t on_size(const void *at) { return malloc_usable_size((void *)at); }
+
 EXPORT("boot") void guest_boot(void) {
-    runtime = JS_NewRuntime();
+    static const JSMallocFunctions memory = {on_calloc, on_malloc, on_free, on_realloc, on_size};
+    runtime = JS_NewRuntime2(&memory, NULL);
     context = runtime ? JS_NewContext(runtime) : NULL;
     if (context == NULL) {
         static const char words[] = "there is no memory for the interpreter";
@@ -164,7 +184,8 @@ EXPORT("boot") void guest_boot(void) {
     function = parameters = JS_UNDEFINED;
 }
 
-/* A member of an object that is a text; the empty text for any other. To be freed with JS_FreeCString. */
+/* A member of an object that is a text; the empty text for any other; NULL if there is no memory. To be freed with
+ * JS_FreeCString. */
 static const char *text_member(JSValueConst object, const char *name) {
     JSValue value = JS_GetPropertyStr(context, object, name);
     if (JS_IsException(value)) {
@@ -277,7 +298,7 @@ static JSValue settled(JSValue value) {
     return JS_ThrowTypeError(context, "the promise never settles: there are no timers and no network here");
 }
 
-/* The text that goes to the host: `answer`, which lives until the next call. */
+/* The text that goes to the host: `answer`, which lives until the next call. Traps if there is no memory for it. */
 static uint64_t answered(JSValueConst value) {
     JS_FreeCString(context, answer);
     JSValue json = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
@@ -288,6 +309,9 @@ static uint64_t answered(JSValueConst value) {
     size_t len = 0;
     const char *text = JS_IsException(json) ? NULL : JS_ToCStringLen(context, &len, json);
     JS_FreeValue(context, json);
+    if (text == NULL) {
+        __builtin_trap();
+    }
     answer = text;
     return ((uint64_t)(uintptr_t)answer << 32) | len;
 }
@@ -396,7 +420,9 @@ static JSValue load(JSValueConst config) {
     }
     const char *name = text_member(config, "inline"), *wanted = text_member(config, "entry");
     JSValue found;
-    if (*name) {
+    if (name == NULL || wanted == NULL) {
+        found = JS_ThrowOutOfMemory(context);
+    } else if (*name) {
         found = snippet(source, len, name);
     } else {
         JSValue exports = loaded(source, len);
@@ -494,9 +520,7 @@ static int answer_document(const uint8_t *text, uint32_t len, JSValueConst ctx) 
 }
 
 /* The same of a document with its context, which is written behind the result. */
-static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t **at) {
-    uint32_t size;
-    const uint8_t *given = text_at(at, &size);
+static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t *given, uint32_t size) {
     JSValue ctx = json_value(context, given, size);
     int failed = JS_IsException(ctx) || answer_document(text, len, ctx);
     size_t left_len = 0;
@@ -523,27 +547,55 @@ static const char *failure_text(size_t *len) {
     return text;
 }
 
+static int begins(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
+
+/* Whether an error is one of memory: without memory for the error itself it has no message, or is null. */
 static int is_memory(const char *error) {
-    static const char start[] = "{\"type\":\"InternalError\",\"reason\":\"out of memory\"";
-    return error == NULL || strncmp(error, start, sizeof start - 1) == 0;
+    return error == NULL || begins(error, "{\"type\":\"InternalError\",\"reason\":\"out of memory\"") ||
+           (refused && (begins(error, "{\"type\":\"InternalError\",\"reason\":\"\"") ||
+                        begins(error, "{\"type\":\"Error\",\"reason\":\"null\"")));
 }
 
 /* Tells why a document has no result, where there is nothing of one; 0 for one that goes alone. `first`: it is the first. */
 static int answer_failure(int first, int no_room) {
     size_t len = 0;
     const char *why = failure_text(&len);
+    int memory = is_memory(why);
     /* What those before it hold is missing. */
-    int alone = !first && !interrupted && (no_room || (answers.len > KEPT && is_memory(why)));
+    int alone = !first && !interrupted && (no_room || (answers.len > KEPT && memory));
     if (interrupted) {
         /* What promises still wait for would be done at the cost of the next document. */
         answer_stopped(&answers, JS_IsJobPending(runtime) ? SPENT : 0, why ? why : "{}", why ? len : 2);
     } else if (!alone && no_room) {
         answer_error(&answers, NO_ROOM, sizeof NO_ROOM - 1, takes_context());
     } else if (!alone) {
-        answer_error(&answers, why ? why : NO_MEMORY, why ? len : sizeof NO_MEMORY - 1, takes_context());
+        int told = why && !(memory && strstr(why, "out of memory") == NULL);
+        answer_error(&answers, told ? why : NO_MEMORY, told ? len : sizeof NO_MEMORY - 1, takes_context());
     }
     JS_FreeCString(context, why);
+    /* What stands in itself would hold the memory for ever: the interpreter looks for it when objects are made, and not when
+     * there is no memory for them. */
+    refused |= memory || no_room;
     return !alone;
+}
+
+/* The answer of the document at `at`, with its context, and what is behind it; 0 for one that goes alone. */
+static int answer_next(const uint8_t **at, int first) {
+    uint32_t len, size = 0;
+    const uint8_t *text = text_at(at, &len), *given = takes_context() ? text_at(at, &size) : NULL;
+    size_t start = answers.len;
+    refused = 0;
+    int failed = !answer_room(&answers, SPARE) || (given ? answer_with_context(text, len, given, size)
+                                                         : answer_document(text, len, JS_UNDEFINED));
+    int no_room = answers.failed, done = 1;
+    if (failed || no_room || interrupted) {
+        answer_back(&answers, start);
+        done = answer_failure(first, no_room);
+    }
+    if (refused && !interrupted) {
+        JS_RunGC(runtime);
+    }
+    return done;
 }
 
 EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
@@ -552,24 +604,11 @@ EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
     interrupted = 0;
     JS_UpdateStackTop(runtime);
     answer_start(&answers);
-    answer_number(&answers, 0);
-    answer_number(&answers, 0);
-    if (answers.failed) {
-        __builtin_trap();
-    }
     while (at < end && !interrupted) {
-        uint32_t size;
-        const uint8_t *text = text_at(&at, &size);
-        size_t start = answers.len;
-        int failed = !answer_room(&answers, SPARE) ||
-                     (takes_context() ? answer_with_context(text, size, &at) : answer_document(text, size, JS_UNDEFINED));
-        int no_room = answers.failed;
-        if (failed || no_room || interrupted) {
-            answer_back(&answers, start);
-            if (!answer_failure(count == 0, no_room)) {
-                answer_patch(&answers, 4, FULL);
-                break;
-            }
+        int full = (count > 0 && answers_are_long(&answers)) || !answer_next(&at, count == 0);
+        if (full) {
+            answer_patch(&answers, 4, FULL);
+            break;
         }
         count += !interrupted;
     }

@@ -16,6 +16,9 @@ typedef struct {
     Answer *to;
     /* The lists and objects that were read, by their addresses; empty until one is somewhere else. */
     Lookup places;
+    /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
+    size_t left;
+    Lookup members;
     /* Of the value in work, for `toJSON`: its key, or its place in a list. */
     JSAtom key;
     int64_t index;
@@ -23,15 +26,6 @@ typedef struct {
     JSValueConst path[DEPTH];
     int depth;
 } Writer;
-
-/* The object beside which another one is written. */
-typedef struct {
-    /* NULL for none. */
-    const Node *was;
-    /* How many keys may still be compared one by one; then its members are asked for, by their keys. */
-    size_t left;
-    Lookup members;
-} Paired;
 
 static JSClassID object_class, list_class;
 static JSAtom to_json;
@@ -147,8 +141,8 @@ static int write_number(Writer *w, JSValueConst value, const Node *was) {
 }
 
 /* The first of the nodes from `at` up to `end` with a key; NULL for none, or when enough have been compared. */
-static const Node *among(const Writer *w, Paired *pair, const Node *at, const Node *end, JSAtom key) {
-    for (; at < end && pair->left > 0; at = w->record->nodes + at->after, pair->left--) {
+static const Node *among(Writer *w, const Node *at, const Node *end, JSAtom key) {
+    for (; at < end && w->left > 0; at = w->record->nodes + at->after, w->left--) {
         if (at->key == key) {
             return at;
         }
@@ -156,39 +150,57 @@ static const Node *among(const Writer *w, Paired *pair, const Node *at, const No
     return NULL;
 }
 
-/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
-static const Node *sorted_member(Writer *w, Paired *pair, JSAtom key) {
-    const Node *nodes = w->record->nodes, *end = nodes + pair->was->after;
-    if (pair->members.count == 0) {
-        for (const Node *at = pair->was + 1; at < end; at = nodes + at->after) {
-            if (!lookup_add(&pair->members, at->key, (uint32_t)(at - nodes))) {
-                w->to->failed = 1;
-                return NULL;
+static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
+
+/* Sorts the members of all objects; 0 if there is no memory. */
+static int find_members(Writer *w) {
+    const Node *nodes = w->record->nodes;
+    for (size_t n = 0; n < w->record->count; n++) {
+        const Node *end = nodes + (is_class(nodes[n].value, object_class) ? nodes[n].after : 0);
+        for (const Node *at = nodes + n + 1; at < end; at = nodes + at->after) {
+            if (!lookup_add(&w->members, member_number((uint32_t)n, at->key), (uint32_t)(at - nodes))) {
+                return 0;
             }
         }
-        lookup_sort(&pair->members);
     }
-    size_t at = lookup_end(&pair->members, key);
-    return lookup_has(&pair->members, at, key) ? nodes + lookup_node(&pair->members, at) : NULL;
+    lookup_sort(&w->members);
+    return 1;
+}
+
+/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
+static const Node *sorted_member(Writer *w, const Node *was, JSAtom key) {
+    const Node *nodes = w->record->nodes;
+    uint32_t number = member_number((uint32_t)(was - nodes), key);
+    if (w->members.count == 0 && !find_members(w)) {
+        w->to->failed = 1;
+        return NULL;
+    }
+    for (size_t at = lookup_end(&w->members, number); lookup_has(&w->members, at, number); at--) {
+        const Node *node = nodes + lookup_node(&w->members, at);
+        if (node->key == key) {
+            return node;
+        }
+    }
+    return NULL;
 }
 
 /* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
-static const Node *member_of(Writer *w, Paired *pair, const Node *next, JSAtom key) {
-    if (pair->was == NULL) {
+static const Node *member_of(Writer *w, const Node *was, const Node *next, JSAtom key) {
+    if (was == NULL) {
         return NULL;
     }
-    const Node *end = w->record->nodes + pair->was->after;
-    if (!pair->was->twice) {
+    const Node *end = w->record->nodes + was->after;
+    if (!was->twice) {
         if (next < end && next->key == key) {
             return next;
         }
-        const Node *found = among(w, pair, next, end, key);
-        found = found ? found : among(w, pair, pair->was + 1, next, key);
-        if (found || pair->left > 0) {
+        const Node *found = among(w, next, end, key);
+        found = found ? found : among(w, was + 1, next, key);
+        if (found || w->left > 0) {
             return found;
         }
     }
-    return sorted_member(w, pair, key);
+    return sorted_member(w, was, key);
 }
 
 /* Whether a part whose node is `next` stands in the text right behind the last one written. */
@@ -223,6 +235,7 @@ static void take_back(Answer *to, const Answer *before) {
     to->piece = before->piece;
     to->from = before->from;
     to->to = before->to;
+    to->size = before->size;
 }
 
 /* A member, its key and what is before it; 0 if it is left out. */
@@ -243,12 +256,12 @@ static int write_member(Writer *w, JSValueConst item, JSAtom key, const Node *wa
     return written;
 }
 
-static int write_members(Writer *w, JSValueConst value, Paired *pair, const JSPropertyEnum *names, uint32_t count) {
-    const Node *was = pair->was, *next = was ? was + 1 : NULL, *last = NULL;
+static int write_members(Writer *w, JSValueConst value, const Node *was, const JSPropertyEnum *names, uint32_t count) {
+    const Node *next = was ? was + 1 : NULL, *last = NULL;
     int first = 1;
     for (uint32_t i = 0; i < count; i++) {
         JSAtom key = names[i].atom;
-        const Node *node = member_of(w, pair, next, key);
+        const Node *node = member_of(w, was, next, key);
         JSValue item = JS_GetProperty(w->context, value, key);
         int written = JS_IsException(item) ? -1 : write_member(w, item, key, was, last, node, first);
         JS_FreeValue(w->context, item);
@@ -271,12 +284,33 @@ static int write_object(Writer *w, JSValueConst value, const Node *was) {
     if (JS_GetOwnPropertyNames(w->context, &names, &count, value, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0) {
         return -1;
     }
-    size_t nodes = was ? was->after - (size_t)(was - w->record->nodes) : 0;
-    Paired pair = {was, COMPARED + COMPARED_EACH * nodes, {0}};
-    int written = write_members(w, value, &pair, names, count);
-    lookup_free(&pair.members);
+    int written = write_members(w, value, was, names, count);
     JS_FreePropertyEnum(w->context, names, count);
     return written;
+}
+
+/* Which elements of a list have stood in their place: all of one with as many as there were; of a longer one those before the
+ * first that is another one; of a shorter one none, for any may be missing. */
+enum alignment { SHIFTED, APPENDED, ALIGNED };
+
+static enum alignment aligned(const Writer *w, const Node *was, int64_t count) {
+    const Node *nodes = w->record->nodes;
+    for (const Node *at = was + 1; was && at < nodes + was->after; at = nodes + at->after) {
+        count--;
+    }
+    return count < 0 ? SHIFTED : count > 0 ? APPENDED : ALIGNED;
+}
+
+/* What an element may be written beside: numbers, and objects that are new, have nothing but their place to say what they were. */
+static const Node *beside(JSValueConst item, const Node *node, enum alignment *kept) {
+    int number = JS_IsNumber(item), object = JS_IsObject(item);
+    int same = number   ? JS_IsNumber(node->value) && double_of(node->value) == double_of(item)
+               : object ? JS_IsObject(node->value) && JS_VALUE_GET_PTR(node->value) == JS_VALUE_GET_PTR(item)
+                        : JS_VALUE_GET_TAG(node->value) == JS_VALUE_GET_TAG(item);
+    if (*kept == APPENDED && !same) {
+        *kept = SHIFTED;
+    }
+    return *kept == ALIGNED || (*kept == APPENDED && same) || !(number || object) || (object && same) ? node : NULL;
 }
 
 /* A list, beside the one that stood in its place if there was one. `each`: what stood in the place of each. */
@@ -286,13 +320,14 @@ static int write_list(Writer *w, JSValueConst value, const Node *was, const Node
     if (JS_GetLength(w->context, value, &count) < 0) {
         return -1;
     }
+    enum alignment kept = aligned(w, was, count);
     for (int64_t i = 0; i < count; i++) {
         const Node *node = was && next < nodes + was->after ? next : NULL;
         separate(w, was, last, node, i == 0, '[');
         JSValue item = JS_GetPropertyInt64(w->context, value, i);
         w->key = JS_ATOM_NULL;
         w->index = i;
-        int written = JS_IsException(item) ? -1 : write_value(w, item, node ? node : each);
+        int written = JS_IsException(item) ? -1 : write_value(w, item, node ? beside(item, node, &kept) : each);
         JS_FreeValue(w->context, item);
         if (written < 0 || w->to->failed) {
             return -1;
@@ -306,8 +341,6 @@ static int write_list(Writer *w, JSValueConst value, const Node *was, const Node
     close_parts(w, was, last, count == 0, "[]");
     return 1;
 }
-
-static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
 
 /* Fills the table of lists and objects; 0 if there is no memory. */
 static int find_places(Writer *w) {
@@ -443,9 +476,10 @@ static int write_result(Writer *w, JSValueConst result) {
 }
 
 int record_write(JSContext *context, const Record *record, JSValueConst result, Answer *to) {
-    Writer w = {.context = context, .record = record, .to = to, .index = -1};
+    Writer w = {.context = context, .record = record, .to = to, .index = -1, .left = COMPARED + COMPARED_EACH * record->count};
     int written = write_result(&w, result);
     lookup_free(&w.places);
+    lookup_free(&w.members);
     if (to->failed && !JS_HasException(context)) {
         JS_ThrowOutOfMemory(context);
     }

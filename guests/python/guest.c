@@ -200,7 +200,10 @@ static PyObject *decoded(const uint8_t *text, uint32_t len) {
 /* Writes what the UDF makes of a document; -1 with an exception. `context` is NULL where it takes none. */
 static int answer_document(const uint8_t *text, uint32_t len, PyObject *context) {
     PyObject *document = record_read(&record, text, len);
-    if (document == NULL && (document = decoded(text, len)) == NULL) {
+    if (document == NULL && !PyErr_Occurred()) {
+        document = decoded(text, len);
+    }
+    if (document == NULL) {
         return -1;
     }
     PyObject *arguments[] = {document, parameters, context};
@@ -224,9 +227,7 @@ static int answer_document(const uint8_t *text, uint32_t len, PyObject *context)
 }
 
 /* The same of a document with its context, which is written behind the result. */
-static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t **at) {
-    uint32_t size;
-    const uint8_t *given = text_at(at, &size);
+static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t *given, uint32_t size) {
     PyObject *context = decoded(given, size);
     int failed = context == NULL || answer_document(text, len, context);
     PyObject *left = failed ? NULL : PyObject_CallOneArg(encode_function, context);
@@ -240,6 +241,17 @@ static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t 
     answer_put(&answers, PyBytes_AS_STRING(left), (size_t)PyBytes_GET_SIZE(left));
     Py_DECREF(left);
     return 0;
+}
+
+/* Collects what stands in itself, which would hold the memory for ever: the interpreter looks for it when it has made many
+ * objects, and not when there is no memory for one. */
+static void collect(void) {
+    int enabled = PyGC_Enable();
+    PyGC_Collect();
+    if (!enabled) {
+        PyGC_Disable();
+    }
+    PyErr_Clear();
 }
 
 /* Tells why a document has no result, where there is nothing of one; 0 for one that goes alone. `first`: it is the first. */
@@ -264,6 +276,25 @@ static int answer_failure(int first, int no_room, int *stopped) {
     return 1;
 }
 
+/* The answer of the document at `at`, with its context, and what is behind it; 0 for one that goes alone. */
+static int answer_next(const uint8_t **at, int first, int *stopped) {
+    uint32_t len, size = 0;
+    const uint8_t *text = text_at(at, &len), *given = arity == 3 ? text_at(at, &size) : NULL;
+    size_t start = answers.len;
+    int failed = !answer_room(&answers, SPARE) ||
+                 (given ? answer_with_context(text, len, given, size) : answer_document(text, len, NULL));
+    int no_room = answers.failed;
+    if (!failed && !no_room) {
+        return 1;
+    }
+    answer_back(&answers, start);
+    int memory = no_room || PyErr_ExceptionMatches(PyExc_MemoryError), done = answer_failure(first, no_room, stopped);
+    if (memory && !*stopped) {
+        collect();
+    }
+    return done;
+}
+
 static void flush(void) {
     PyObject *done = PyObject_CallNoArgs(flush_function);
     Py_XDECREF(done);
@@ -276,24 +307,11 @@ EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
     uint32_t count = 0;
     int stopped = 0;
     answer_start(&answers);
-    answer_number(&answers, 0);
-    answer_number(&answers, 0);
-    if (answers.failed) {
-        __builtin_trap();
-    }
     while (at < end && !stopped) {
-        uint32_t size;
-        const uint8_t *text = text_at(&at, &size);
-        size_t start = answers.len;
-        int failed = !answer_room(&answers, SPARE) ||
-                     (arity == 3 ? answer_with_context(text, size, &at) : answer_document(text, size, NULL));
-        int no_room = answers.failed;
-        if (failed || no_room) {
-            answer_back(&answers, start);
-            if (!answer_failure(count == 0, no_room, &stopped)) {
-                answer_patch(&answers, 4, FULL);
-                break;
-            }
+        int full = (count > 0 && answers_are_long(&answers)) || !answer_next(&at, count == 0, &stopped);
+        if (full) {
+            answer_patch(&answers, 4, FULL);
+            break;
         }
         count += !stopped;
     }

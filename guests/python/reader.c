@@ -367,7 +367,10 @@ PyObject *record_read(Record *record, const uint8_t *text, size_t len) {
         return Py_NewRef(record->nodes[0].value);
     }
     record_clear(record);
-    PyErr_Clear();
+    /* msgspec may have the memory that the record had not, but then the digits of what is left alone would be lost. */
+    if (PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+    }
     return NULL;
 }
 

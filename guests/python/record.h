@@ -37,7 +37,8 @@ typedef struct {
 /* boot.py's coders of JSON, for what is rare. */
 extern PyObject *decode_function, *encode_function;
 
-/* The object of a text, and its record; NULL without an exception for a text that msgspec is to be asked about. */
+/* The object of a text, and its record; NULL without an exception for a text that msgspec is to be asked about, with one if there
+ * is no memory. */
 PyObject *record_read(Record *record, const uint8_t *text, size_t len);
 
 /* Gives up the references, and memory of unusual size. */

@@ -12,15 +12,10 @@ typedef struct {
     Answer *to;
     /* The lists and objects that were read, by their addresses; empty until one is somewhere else. */
     Lookup places;
-} Writer;
-
-/* The object beside which another one is written. */
-typedef struct {
-    const Node *was;
-    /* How many keys may still be compared one by one; then its members are asked for, by the hashes of their keys. */
+    /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
     size_t left;
     Lookup members;
-} Paired;
+} Writer;
 
 static int write_value(Writer *w, PyObject *value, const Node *was);
 
@@ -182,8 +177,8 @@ static int same_key(PyObject *left, PyObject *right) {
 }
 
 /* The first of the nodes from `at` up to `end` with a key; NULL for none, or when enough have been compared. */
-static const Node *among(const Writer *w, Paired *pair, const Node *at, const Node *end, PyObject *key) {
-    for (; at < end && pair->left > 0; at = w->record->nodes + at->after, pair->left--) {
+static const Node *among(Writer *w, const Node *at, const Node *end, PyObject *key) {
+    for (; at < end && w->left > 0; at = w->record->nodes + at->after, w->left--) {
         if (same_key(at->key, key)) {
             return at;
         }
@@ -193,24 +188,34 @@ static const Node *among(const Writer *w, Paired *pair, const Node *at, const No
 
 static uint32_t hash_of(PyObject *key) { return (uint32_t)((PyASCIIObject *)key)->hash; }
 
-/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
-static const Node *sorted_member(Writer *w, Paired *pair, PyObject *key) {
-    const Node *nodes = w->record->nodes, *end = nodes + pair->was->after;
-    if (pair->members.count == 0) {
-        for (const Node *at = pair->was + 1; at < end; at = nodes + at->after) {
-            if (!lookup_add(&pair->members, hash_of(at->key), (uint32_t)(at - nodes))) {
-                w->to->failed = 1;
-                return NULL;
+/* Sorts the members of all objects; 0 if there is no memory. */
+static int find_members(Writer *w) {
+    const Node *nodes = w->record->nodes;
+    for (size_t n = 0; n < w->record->count; n++) {
+        const Node *end = nodes + (PyDict_CheckExact(nodes[n].value) ? nodes[n].after : 0);
+        for (const Node *at = nodes + n + 1; at < end; at = nodes + at->after) {
+            if (!lookup_add(&w->members, member_number((uint32_t)n, hash_of(at->key)), (uint32_t)(at - nodes))) {
+                return 0;
             }
         }
-        lookup_sort(&pair->members);
+    }
+    lookup_sort(&w->members);
+    return 1;
+}
+
+/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
+static const Node *sorted_member(Writer *w, const Node *was, PyObject *key) {
+    if (w->members.count == 0 && !find_members(w)) {
+        w->to->failed = 1;
+        return NULL;
     }
     if (!PyUnicode_CheckExact(key)) {
         return NULL;
     }
-    uint32_t hash = hash_of(key);
-    for (size_t at = lookup_end(&pair->members, hash); lookup_has(&pair->members, at, hash); at--) {
-        const Node *node = nodes + lookup_node(&pair->members, at);
+    const Node *nodes = w->record->nodes;
+    uint32_t number = member_number((uint32_t)(was - nodes), hash_of(key));
+    for (size_t at = lookup_end(&w->members, number); lookup_has(&w->members, at, number); at--) {
+        const Node *node = nodes + lookup_node(&w->members, at);
         if (same_key(node->key, key)) {
             return node;
         }
@@ -219,19 +224,19 @@ static const Node *sorted_member(Writer *w, Paired *pair, PyObject *key) {
 }
 
 /* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
-static const Node *member_of(Writer *w, Paired *pair, const Node *next, PyObject *key) {
-    const Node *end = w->record->nodes + pair->was->after;
-    if (!(pair->was->flags & TWICE)) {
+static const Node *member_of(Writer *w, const Node *was, const Node *next, PyObject *key) {
+    const Node *end = w->record->nodes + was->after;
+    if (!(was->flags & TWICE)) {
         if (next < end && same_key(next->key, key)) {
             return next;
         }
-        const Node *found = among(w, pair, next, end, key);
-        found = found ? found : among(w, pair, pair->was + 1, next, key);
-        if (found || pair->left > 0) {
+        const Node *found = among(w, next, end, key);
+        found = found ? found : among(w, was + 1, next, key);
+        if (found || w->left > 0) {
             return found;
         }
     }
-    return sorted_member(w, pair, key);
+    return sorted_member(w, was, key);
 }
 
 /* The text between two parts: as it stands between them, or a comma. */
@@ -275,8 +280,9 @@ static int write_member(Writer *w, PyObject *key, PyObject *item, const Node *no
     return failed || w->to->failed ? -1 : 0;
 }
 
-static int write_members(Writer *w, PyObject *value, Paired *pair) {
-    const Node *was = pair->was, *nodes = w->record->nodes, *next = was + 1, *end = nodes + was->after, *last = NULL;
+/* An object beside another one. */
+static int write_paired(Writer *w, PyObject *value, const Node *was) {
+    const Node *nodes = w->record->nodes, *next = was + 1, *end = nodes + was->after, *last = NULL;
     PyObject *key, *item;
     Py_ssize_t at = 0;
     int first = 1, twice = was->flags & TWICE;
@@ -289,7 +295,7 @@ static int write_members(Writer *w, PyObject *value, Paired *pair) {
             first = 0;
             continue;
         }
-        const Node *node = member_of(w, pair, next, key);
+        const Node *node = member_of(w, was, next, key);
         separate(w, was, last, node, first);
         if (write_member(w, key, item, node)) {
             return -1;
@@ -300,15 +306,6 @@ static int write_members(Writer *w, PyObject *value, Paired *pair) {
     }
     close_parts(w, was, last, first);
     return 0;
-}
-
-/* An object beside another one. */
-static int write_paired(Writer *w, PyObject *value, const Node *was) {
-    size_t nodes = was->after - (size_t)(was - w->record->nodes);
-    Paired pair = {was, COMPARED + COMPARED_EACH * nodes, {0}};
-    int failed = write_members(w, value, &pair);
-    lookup_free(&pair.members);
-    return failed;
 }
 
 static int write_object(Writer *w, PyObject *value) {
@@ -425,12 +422,6 @@ static int write_container(Writer *w, PyObject *value, const Node *was) {
     return failed;
 }
 
-/* Whether a float stands for a number beyond a double, and is still the one that was read. */
-static int is_beyond(PyObject *value, const Node *was) {
-    return was && PyFloat_CheckExact(was->value) && PyFloat_AS_DOUBLE(value) == PyFloat_AS_DOUBLE(was->value) &&
-           Py_ABS(PyFloat_AS_DOUBLE(value)) == DBL_MAX;
-}
-
 /* As msgspec: what inherits from them is written as they are. */
 static int is_container(PyObject *value) { return PyDict_Check(value) || PyList_Check(value) || PyTuple_Check(value); }
 
@@ -440,7 +431,7 @@ static int write_value(Writer *w, PyObject *value, const Node *was) {
     if (type == &PyDict_Type || type == &PyList_Type) {
         return write_container(w, value, was);
     }
-    if (was && (was->value == value || (type == &PyFloat_Type && is_beyond(value, was)))) {
+    if (was && was->value == value) {
         piece_copy(w->to, was->from, was->to);
         return 0;
     }
@@ -469,12 +460,13 @@ static int write_result(Writer *w, PyObject *result) {
 }
 
 int record_write(const Record *record, PyObject *result, Answer *to) {
-    Writer w = {record, to, {0}};
+    Writer w = {.record = record, .to = to, .left = COMPARED + COMPARED_EACH * record->count};
     /* Held by us, as all that is written (`origin_of`). */
     Py_INCREF(result);
     int failed = write_result(&w, result);
     Py_DECREF(result);
     lookup_free(&w.places);
+    lookup_free(&w.members);
     if (to->failed && !PyErr_Occurred()) {
         PyErr_NoMemory();
     }

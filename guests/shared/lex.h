@@ -18,20 +18,6 @@ static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end) {
     return at;
 }
 
-/* No fewer values than a text has: one for each bracket that opens and for each comma, and one more. */
-static inline size_t most_values(const uint8_t *at, const uint8_t *end) {
-    size_t count = 1;
-    for (; end - at >= 16; at += 16) {
-        v128_t v = wasm_v128_load(at);
-        v128_t opens = wasm_i8x16_eq(wasm_v128_or(v, wasm_i8x16_splat(0x20)), wasm_i8x16_splat('{'));
-        count += (size_t)__builtin_popcount(wasm_i8x16_bitmask(wasm_v128_or(opens, wasm_i8x16_eq(v, wasm_i8x16_splat(',')))));
-    }
-    for (; at < end; at++) {
-        count += *at == ',' || (*at | 0x20) == '{';
-    }
-    return count;
-}
-
 /* The closing quote of a string whose content begins at `at`; NULL if there is none or a control character before it. */
 static inline const uint8_t *string_end(const uint8_t *at, const uint8_t *end, int *seen) {
     uint32_t wide = 0;
@@ -73,6 +59,36 @@ static inline const uint8_t *string_end(const uint8_t *at, const uint8_t *end, i
         }
     }
     return NULL;
+}
+
+/* No fewer values than a text has: one for each bracket that opens and for each comma outside of strings, and one more. */
+static inline size_t most_values(const uint8_t *at, const uint8_t *end) {
+    size_t count = 1;
+    int seen = 0;
+    while (at < end) {
+        if (end - at >= 16) {
+            v128_t v = wasm_v128_load(at);
+            v128_t opens = wasm_i8x16_eq(wasm_v128_or(v, wasm_i8x16_splat(0x20)), wasm_i8x16_splat('{'));
+            uint32_t parts = wasm_i8x16_bitmask(wasm_v128_or(opens, wasm_i8x16_eq(v, wasm_i8x16_splat(','))));
+            uint32_t quotes = wasm_i8x16_bitmask(wasm_i8x16_eq(v, wasm_i8x16_splat('"')));
+            uint32_t n = quotes ? (uint32_t)__builtin_ctz(quotes) : 16;
+            count += (size_t)__builtin_popcount(parts & ((1u << n) - 1));
+            at += n;
+            if (!quotes) {
+                continue;
+            }
+        }
+        if (*at == '"') {
+            const uint8_t *close = string_end(at + 1, end, &seen);
+            if (close == NULL) {
+                return count;
+            }
+            at = close;
+        }
+        count += *at == ',' || (*at | 0x20) == '{';
+        at++;
+    }
+    return count;
 }
 
 /* Of a key's bytes, for the table of those seen lately. */
