@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "frozen_guest.h"
+#include "memory.h"
 #include "record.h"
 
 #define EXPORT(name) __attribute__((export_name(name)))

@@ -76,12 +76,17 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     let mut room = limits.memory_pages as usize * PAGE as usize;
     let mut results = Vec::with_capacity(count);
     for (document, _) in &docs[..count] {
+        let before = room;
         let kind = rest.number()?;
         let body = rest.text()?;
         let ctx = if contexts { rest.text()? } else { &[] };
         results.push(match kind {
             NOTHING => context(ctx).map(|ctx| UdfResult { output: Answer::Json(None), ctx }),
             PIECES => match assembled(body, document, limits, &mut room)? {
+                // It goes alone, and those after it anew.
+                Err(_) if room < before && !results.is_empty() => {
+                    return Some(Answered { results, interrupted: None, spent: state & SPENT != 0 });
+                }
                 Ok(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(text), ctx }),
                 Err(fault) => Err(fault),
             },
@@ -94,7 +99,8 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
 }
 
 /// The text of a result in pieces, `None` if it is the document as it was; or that it is too long, alone or with those
-/// before it. `room`: bytes that the texts of one call may still have, at most as many as its guest may have of memory.
+/// before it. `room`: bytes that the texts of one call may still have, at most as many as its guest may have of memory; none
+/// after one that is too long with those before it.
 fn assembled(
     pieces: &[u8],
     document: &[u8],
@@ -114,6 +120,7 @@ fn assembled(
         return Some(Err(fault));
     }
     let Some(left) = room.checked_sub(len) else {
+        *room = 0;
         let most = limits.memory_pages as usize * PAGE as usize;
         return Some(Err(Fault::memory(format!("the answers of one call have more than {most} bytes; answer less"))));
     };
@@ -218,9 +225,14 @@ mod tests {
         let result = [words(&[2, piece.len() as u32 + 1]), piece, b"]".to_vec()].concat();
         let docs: Vec<(&[u8], &Meta)> = vec![(&document, &meta); 3];
         let answer = [words(&[3, 0]), result.repeat(3)].concat();
-        let results = read(&answer, &docs, false, &limits).ok().unwrap().results;
-        let kinds: Vec<_> = results.iter().map(|result| result.as_ref().err().map(|fault| fault.status)).collect();
-        assert_eq!(kinds, [None, Some(429), Some(429)]);
+        let kinds = |docs: &[_], answer: &[u8]| -> Vec<_> {
+            let results = read(answer, docs, false, &limits).ok().unwrap().results;
+            results.iter().map(|result| result.as_ref().err().map(|fault| fault.status)).collect()
+        };
+        // The rest is called for again: a document fails for its own answer only.
+        assert_eq!(kinds(&docs, &answer), [None]);
+        let long = [words(&[2, 24]), words(&[0, 39_999, 0]).repeat(2)].concat();
+        assert_eq!(kinds(&docs[..1], &[words(&[1, 0]), long].concat()), [Some(429)]);
     }
 
     #[test]
