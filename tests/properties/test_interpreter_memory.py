@@ -97,19 +97,101 @@ def test_answers_that_fit_alone_need_not_fit_together(language: str):
 
 
 BALLAST = {
-    "python": "KEPT = []\ndef process(doc):\n    KEPT[:] = []\n    KEPT.append(bytes(doc['ballast']))\n    doc['n'] = 1\n    return doc\n",
-    "javascript": "let kept\nfunction process(doc) { kept = null; kept = new Uint8Array(doc.ballast).fill(1); doc.n = 1; return doc }\n",
+    "python": "KEPT = []\ndef process(doc):\n    KEPT[:] = []\n    KEPT.append(bytes(doc['ballast']))\n"
+    "    doc['n'] = 1\n    return doc\n",
+    "javascript": "let kept\nfunction process(doc) { kept = null; kept = new Uint8Array(doc.ballast); doc.n = 1; return doc }\n",
+}
+EDGE = {
+    "members": ",".join(f'"k{n}":90071992547{n + 10000}99.50' for n in range(40_000)),
+    "numbers": '"l":[' + ",".join(["1.50"] * 400_000) + "]",
 }
 
 
 @pytest.mark.parametrize("language", SAME)
-def test_without_memory_there_is_an_error_and_never_another_number(language: str):
-    members = ",".join(f'"k{n}":90071992547{n + 10000}99.50' for n in range(40_000))
-    ballast = [mebibytes << 20 for mebibytes in range(20, 63, 3)]
-    texts = [f'{{"n":0,{members},"ballast":{size}}}' for size in ballast]
-    for text in texts:
+@pytest.mark.parametrize("kind", EDGE)
+def test_without_memory_there_is_an_error_and_never_another_number(language: str, kind: str):
+    """The ballast stays when the next document is read: sizes up to 64 KiB around the largest with which it fits."""
+
+    def fits(ballast: int) -> bool:
+        text = f'{{"n":0,{EDGE[kind]},"ballast":{ballast}}}'
+        # Each in a call of its own, in the same sandbox.
         outcome = outcome_of(language, BALLAST[language], ['{"ballast":1}', text, text])
-        if outcome.failures:
-            assert {each.type for each in outcome.failures} == {MEMORY}, outcome.failures
+        assert {each.type for each in outcome.failures} <= {MEMORY}, outcome.failures
         found = bytes(outcome.body).decode().split("\n")[3::2]
-        assert all(each == text.replace('"n":0', '"n":1') for each in found if each)
+        assert len(found) + len(outcome.failures) == 2
+        assert all(each == text.replace('"n":0', '"n":1') for each in found)
+        return not outcome.failures
+
+    least, most = 1 << 20, 62 << 20
+    assert fits(least)
+    assert not fits(most)
+    while most - least > 64 << 10:
+        middle = (least + most) // 2
+        least, most = (middle, most) if fits(middle) else (least, middle)
+    for ballast in range(least - (64 << 10), most + (64 << 10), 16 << 10):
+        fits(ballast)
+
+
+FULL = {
+    "python": [
+        "head = None\n    while True:\n        head = [head, bytes(1 << 20)]\n        head.append(head)",
+        "head = None\n    while True:\n        head = [head]\n        head.append(head)",
+        "import gc; gc.disable(); head = None\n    while True:\n        head = {'head': head}\n        head['self'] = head",
+    ],
+    "javascript": [
+        "let head; for (;;) { head = {head, data: new Uint8Array(1 << 20)}; head.self = head }",
+        "let head; for (;;) { head = {head}; head.self = head }",
+        "let head; try { for (;;) { head = [head]; head.push(head) } } catch { } return null",
+    ],
+}
+
+
+@pytest.mark.parametrize(("language", "at"), [(language, at) for language in FULL for at in range(3)])
+def test_a_sandbox_that_was_full_serves_the_next_documents(language: str, at: int):
+    source = COUNTED[language].format(code=FULL[language][at], context="")
+    medium = '{"l":[' + ",".join(f"{n}.50" for n in range(20_000)) + "]}"
+    outcome = outcome_of(language, source, ['{"bad":1}', *[medium] * 100])
+    caught = "return" in FULL[language][at]
+    assert [(each.position, each.type) for each in outcome.failures] == ([] if caught else [(0, MEMORY)])
+    found = bytes(outcome.body).decode().split("\n")[1::2][1 if caught else 0 :]
+    counts = [int(text.rstrip("}").rpartition(":")[2]) for text in found]
+    assert counts == sorted(set(counts))
+    assert len(counts) == 100
+    assert counts[0] >= 2
+
+
+def test_memory_that_ends_with_small_objects_is_an_error_of_memory():
+    source = "function process(doc) { let head; for (;;) head = {head} }"
+    outcome = outcome_of("javascript", source, ["{}"] * 3)
+    assert [each.type for each in outcome.failures] == [MEMORY] * 3, outcome.failures
+
+
+def test_code_that_leaves_no_memory_for_its_own_error_is_not_loaded():
+    fill = "".join(f"try {{ for (;;) {{ {code} }} }} catch {{ }}\n" for code in (
+        "kept = {kept, data: new Uint8Array(65536)}", "kept = {kept, data: new Uint8Array(512)}", "kept = {kept}",
+        "kept = [kept]", "kept = [kept]",
+    ))  # fmt: skip
+    source = f"let kept\n{fill}\nthrow kept\nfunction process(doc) {{ return doc }}"
+    outcome = outcome_of("javascript", source, ["{}"])
+    assert [each.type for each in outcome.failures] == [MEMORY], outcome.failures
+
+
+@pytest.mark.parametrize("language", SAME)
+def test_a_long_string_of_commas_takes_no_memory_for_values(language: str):
+    code = {"python": "doc['n'] = len(bytes(24 << 20))", "javascript": "doc.n = new Uint8Array(24 << 20).length"}[language]
+    source = SAME[language].replace("return doc", f"{code}; return doc")
+    (found,) = through(language, source, ['{"n":0,"t":"' + ',["' .replace('"', "\\\"") * 700_000 + '"}'])
+    assert found.startswith(b'{"n":%d,"t":' % (24 << 20))
+
+
+@pytest.mark.parametrize("contexts", [False, True])
+@pytest.mark.parametrize("language", SAME)
+def test_answers_of_ranges_do_not_fail_for_those_of_other_documents(language: str, contexts: bool):
+    """Each is a hundred times its document, and all of a call are longer than the memory of a sandbox."""
+    code = {"python": "return {'l': [doc['t']] * 100}", "javascript": "return {l: new Array(100).fill(doc.t)}"}[language]
+    context = {"python": ", params, ctx", "javascript": ", ctx"}[language] if contexts else ""
+    text = '{"bad":1,"t":[' + ",".join(["1.50"] * 2000) + "]}"
+    outcome = outcome_of(language, COUNTED[language].format(code=code, context=context), [text] * 90)
+    assert outcome.failures == []
+    found = bytes(outcome.body).split(b"\n")[1::2]
+    assert [len(each) for each in found] == [len(text[13:]) * 100 + 99 + len('{"l":[]}') - 100] * 90
