@@ -39,7 +39,9 @@ def read(text: str | bytes) -> Any:
 class Source:
     """A document before a UDF: where its numbers stood, by its lists and objects."""
 
-    def __init__(self, document: Any) -> None:
+    def __init__(self, document: Any, *, counted: bool) -> None:
+        """`counted`: the place in a list says nothing once elements may be missing, as numbers of JavaScript have no identity."""
+        self.counted = counted
         # With the value itself: no other one can have its address then.
         self.copies: dict[int, tuple[Any, Any]] = {}
         self.root = self._copied(document)
@@ -69,8 +71,15 @@ class Source:
             for key, item in made.items():
                 yield from self._lost(found[key], item, members.get(key))
         elif isinstance(made, list):
-            items = source if isinstance(source, list) else []
+            items = self._partners(made, source if isinstance(source, list) else [])
             for at, item in enumerate(made):
                 yield from self._lost(found[at], item, items[at] if at < len(items) else None)
         elif made is source and isinstance(made, (Whole, Real)) and found.text != made.text:
             yield made.text, found.text
+
+    def _partners(self, made: list[Any], items: list[Any]) -> list[Any]:
+        """Those of `items` that certainly stand where they stood."""
+        if not self.counted or len(made) == len(items):
+            return items
+        same = [self.copies.get(id(item), (item, item))[1] is was for item, was in zip(made, items, strict=False)]
+        return items[: (*same, False).index(False)] if len(made) > len(items) else []

@@ -55,17 +55,10 @@ def test_a_hostile_udf_is_one_clear_error(text, expected, words):
 
 
 def test_a_trap_is_not_blamed_on_memory_that_was_refused_to_an_earlier_call():
-    text = wat.field_udf(
-        """(if (global.get $called) (then unreachable))
-        (global.set $called (i32.const 1))
-        (i32.eq (memory.grow (i32.const 60000)) (i32.const -1))""",
-        imports="(global $called (mut i32) (i32.const 0))",
-    )
-    udf = compile_wat(text).bind(b"{}", timeout_ms=1000, memory=1 << 20)
-    batch = Bulk(ndjson({"index": {}}, {"n": 1}, {"index": {}}, {"n": 2}), index="i").batch([0, 1])
-    batch.run_udf(udf, Deadline(10), abort=True, pipeline="p", stage="s")
-    assert batch.outcome(0)[0] == "live"
-    assert batch.outcome(1)[1][:2] == TRAP
+    initialize = '(func (export "_initialize") (drop (memory.grow (i32.const 60000))))'
+    (state, failure), _, _ = run(wat.field_udf("unreachable", data=initialize))
+    assert state == "failed"
+    assert failure[:2] == TRAP
 
 
 def test_a_broken_sandbox_is_thrown_away_and_the_next_document_is_served():
