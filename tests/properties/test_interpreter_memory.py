@@ -179,9 +179,11 @@ def test_code_that_leaves_no_memory_for_its_own_error_is_not_loaded():
 
 @pytest.mark.parametrize("language", SAME)
 def test_a_long_string_of_commas_takes_no_memory_for_values(language: str):
-    code = {"python": "doc['n'] = len(bytes(24 << 20))", "javascript": "doc.n = new Uint8Array(24 << 20).length"}[language]
+    code = {"python": "doc['n'] = len(bytes(24 << 20))", "javascript": "doc.n = new Uint8Array(24 << 20).length"}[
+        language
+    ]
     source = SAME[language].replace("return doc", f"{code}; return doc")
-    (found,) = through(language, source, ['{"n":0,"t":"' + ',["' .replace('"', "\\\"") * 700_000 + '"}'])
+    (found,) = through(language, source, ['{"n":0,"t":"' + ',["'.replace('"', '\\"') * 700_000 + '"}'])
     assert found.startswith(b'{"n":%d,"t":' % (24 << 20))
 
 
@@ -189,7 +191,9 @@ def test_a_long_string_of_commas_takes_no_memory_for_values(language: str):
 @pytest.mark.parametrize("language", SAME)
 def test_answers_of_ranges_do_not_fail_for_those_of_other_documents(language: str, contexts: bool):
     """Each is a hundred times its document, and all of a call are longer than the memory of a sandbox."""
-    code = {"python": "return {'l': [doc['t']] * 100}", "javascript": "return {l: new Array(100).fill(doc.t)}"}[language]
+    code = {"python": "return {'l': [doc['t']] * 100}", "javascript": "return {l: new Array(100).fill(doc.t)}"}[
+        language
+    ]
     context = {"python": ", params, ctx", "javascript": ", ctx"}[language] if contexts else ""
     text = '{"bad":1,"t":[' + ",".join(["1.50"] * 2000) + "]}"
     outcome = outcome_of(language, COUNTED[language].format(code=code, context=context), [text] * 90)
