@@ -5,10 +5,12 @@
  * call is ended softly. See record.h, how documents become values and text again. What a UDF changes of the language's own objects harms nobody but itself: this file
  * parses and writes JSON by the interpreter's C functions, and looks nothing up by name once a UDF is loaded.
  */
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "quickjs.h"
 #include "record.h"
 
@@ -135,8 +137,27 @@ static void set_member(JSValueConst object, const char *name, JSValue value) {
     }
 }
 
+/* Whether the interpreter was refused memory, of which it says nothing where there is none for an error. */
+static int refused;
+
+static void *noted(void *found) {
+    refused |= found == NULL;
+    return found;
+}
+
+static void *on_calloc(void *opaque, size_t count, size_t size) { return noted(calloc(count, size)); }
+
+static void *on_malloc(void *opaque, size_t size) { return noted(malloc(size)); }
+
+static void *on_realloc(void *opaque, void *at, size_t size) { return size ? noted(realloc(at, size)) : realloc(at, size); }
+
+static void on_free(void *opaque, void *at) { free(at); }
+
+static size_t on_size(const void *at) { return malloc_usable_size((void *)at); }
+
 EXPORT("boot") void guest_boot(void) {
-    runtime = JS_NewRuntime();
+    static const JSMallocFunctions memory = {on_calloc, on_malloc, on_free, on_realloc, on_size};
+    runtime = JS_NewRuntime2(&memory, NULL);
     context = runtime ? JS_NewContext(runtime) : NULL;
     if (context == NULL) {
         static const char words[] = "there is no memory for the interpreter";
@@ -164,7 +185,8 @@ EXPORT("boot") void guest_boot(void) {
     function = parameters = JS_UNDEFINED;
 }
 
-/* A member of an object that is a text; the empty text for any other. To be freed with JS_FreeCString. */
+/* A member of an object that is a text; the empty text for any other; NULL if there is no memory. To be freed with
+ * JS_FreeCString. */
 static const char *text_member(JSValueConst object, const char *name) {
     JSValue value = JS_GetPropertyStr(context, object, name);
     if (JS_IsException(value)) {
@@ -198,21 +220,28 @@ static void place(const char *trace, int32_t *line, int32_t *column) {
     }
 }
 
-/* The exception that is pending, as `{"type", "reason", "line", "column"}`. */
+/* A member that no setter of the UDF sees; consumes the value. */
+static int define(JSValueConst object, const char *name, JSValue value) {
+    return JS_IsException(value) || JS_DefinePropertyValueStr(context, object, name, value, JS_PROP_C_W_E) < 0 ? -1 : 0;
+}
+
+/* The exception that is pending, as `{"type", "reason", "line", "column"}`; another one if there is no memory for it. */
 static JSValue failure(void) {
     JSValue thrown = JS_GetException(context);
     JSValue error = JS_NewObject(context);
     if (JS_IsException(error)) {
-        __builtin_trap();
+        JS_FreeValue(context, thrown);
+        return error;
     }
+    int failed = 0;
     int32_t line = 0, column = 0;
     if (JS_IsError(thrown)) {
         const char *name = text_member(thrown, "name"), *message = text_member(thrown, "message");
         const char *trace = text_member(thrown, "stack");
         place(trace, &line, &column);
-        set_member(error, "type", JS_NewString(context, name && *name ? name : "Error"));
+        failed |= define(error, "type", JS_NewString(context, name && *name ? name : "Error"));
         size_t len = message ? strlen(message) : 0;
-        set_member(error, "reason", JS_NewStringLen(context, message, len < LONGEST_REASON ? len : LONGEST_REASON));
+        failed |= define(error, "reason", JS_NewStringLen(context, message, len < LONGEST_REASON ? len : LONGEST_REASON));
         JS_FreeCString(context, name);
         JS_FreeCString(context, message);
         JS_FreeCString(context, trace);
@@ -222,17 +251,21 @@ static JSValue failure(void) {
         if (text == NULL) {
             JS_FreeValue(context, JS_GetException(context));
         }
-        set_member(error, "type", JS_NewString(context, "Error"));
-        set_member(error, "reason",
-                   JS_NewStringLen(context, text ? text : "", !text ? 0 : len < LONGEST_REASON ? len : LONGEST_REASON));
+        failed |= define(error, "type", JS_NewString(context, "Error"));
+        failed |= define(error, "reason",
+                         JS_NewStringLen(context, text ? text : "", !text ? 0 : len < LONGEST_REASON ? len : LONGEST_REASON));
         JS_FreeCString(context, text);
     }
     JS_FreeValue(context, thrown);
     if (line > 0) {
-        set_member(error, "line", JS_NewInt32(context, line));
+        failed |= define(error, "line", JS_NewInt32(context, line));
     }
     if (column > 0) {
-        set_member(error, "column", JS_NewInt32(context, column));
+        failed |= define(error, "column", JS_NewInt32(context, column));
+    }
+    if (failed) {
+        JS_FreeValue(context, error);
+        return JS_EXCEPTION;
     }
     return error;
 }
@@ -266,7 +299,7 @@ static JSValue settled(JSValue value) {
     return JS_ThrowTypeError(context, "the promise never settles: there are no timers and no network here");
 }
 
-/* The text that goes to the host: `answer`, which lives until the next call. */
+/* The text that goes to the host: `answer`, which lives until the next call. Traps if there is no memory for it. */
 static uint64_t answered(JSValueConst value) {
     JS_FreeCString(context, answer);
     JSValue json = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
@@ -277,6 +310,9 @@ static uint64_t answered(JSValueConst value) {
     size_t len = 0;
     const char *text = JS_IsException(json) ? NULL : JS_ToCStringLen(context, &len, json);
     JS_FreeValue(context, json);
+    if (text == NULL) {
+        __builtin_trap();
+    }
     answer = text;
     return ((uint64_t)(uintptr_t)answer << 32) | len;
 }
@@ -385,7 +421,9 @@ static JSValue load(JSValueConst config) {
     }
     const char *name = text_member(config, "inline"), *wanted = text_member(config, "entry");
     JSValue found;
-    if (*name) {
+    if (name == NULL || wanted == NULL) {
+        found = JS_ThrowOutOfMemory(context);
+    } else if (*name) {
         found = snippet(source, len, name);
     } else {
         JSValue exports = loaded(source, len);
@@ -411,6 +449,9 @@ EXPORT("load") uint64_t guest_load(const uint8_t *at, uint32_t len) {
     if (JS_IsException(function)) {
         function = JS_UNDEFINED;
         JSValue error = failure();
+        if (JS_IsException(error)) {
+            __builtin_trap();
+        }
         uint64_t text = answered(error);
         JS_FreeValue(context, error);
         return text;
@@ -466,12 +507,13 @@ static int answer_document(const uint8_t *text, uint32_t len, JSValueConst ctx) 
     int written = JS_IsException(result) || interrupted ? -1 : 0;
     size_t at = answers.len;
     if (written == 0 && !JS_IsUndefined(result) && !JS_IsNull(result)) {
-        at = result_start(&answers);
+        result_start(&answers);
         written = record_write(context, &record, result, &answers);
         result_end(&answers, at);
     }
     if (written == 0) {
-        result_instead(&answers, at, NOTHING, "", 0);
+        answer_back(&answers, at);
+        answer_kind(&answers, NOTHING, "", 0);
     }
     JS_FreeValue(context, result);
     record_clear(context, &record);
@@ -479,9 +521,7 @@ static int answer_document(const uint8_t *text, uint32_t len, JSValueConst ctx) 
 }
 
 /* The same of a document with its context, which is written behind the result. */
-static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t **at) {
-    uint32_t size;
-    const uint8_t *given = text_at(at, &size);
+static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t *given, uint32_t size) {
     JSValue ctx = json_value(context, given, size);
     int failed = JS_IsException(ctx) || answer_document(text, len, ctx);
     size_t left_len = 0;
@@ -496,15 +536,67 @@ static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t 
     return 0;
 }
 
-/* The exception that is pending as JSON; of an interrupted call there may be none. To be freed with JS_FreeCString. */
+/* The exception that is pending as JSON; of an interrupted call there may be none. NULL if there is no memory for it. To be
+ * freed with JS_FreeCString. */
 static const char *failure_text(size_t *len) {
     JSValue error = JS_HasException(context) ? failure() : JS_NewObject(context);
-    const char *text = json_of(error, len);
+    const char *text = JS_IsException(error) ? NULL : json_of(error, len);
     JS_FreeValue(context, error);
     if (text == NULL) {
-        __builtin_trap();
+        JS_FreeValue(context, JS_GetException(context));
     }
     return text;
+}
+
+static int begins(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
+
+/* Whether an error is one of memory: without memory for the error itself it has no message, or is null. */
+static int is_memory(const char *error) {
+    return error == NULL || begins(error, "{\"type\":\"InternalError\",\"reason\":\"out of memory\"") ||
+           (refused && (begins(error, "{\"type\":\"InternalError\",\"reason\":\"\"") ||
+                        begins(error, "{\"type\":\"Error\",\"reason\":\"null\"")));
+}
+
+/* Tells why a document has no result, where there is nothing of one; 0 for one that goes alone. `first`: it is the first. */
+static int answer_failure(int first, int no_room) {
+    size_t len = 0;
+    const char *why = failure_text(&len);
+    int memory = is_memory(why);
+    /* What those before it hold is missing. */
+    int alone = !first && !interrupted && (no_room || (answers.len > KEPT && memory));
+    if (interrupted) {
+        /* What promises still wait for would be done at the cost of the next document. */
+        answer_stopped(&answers, JS_IsJobPending(runtime) ? SPENT : 0, why ? why : "{}", why ? len : 2);
+    } else if (!alone && no_room) {
+        answer_error(&answers, NO_ROOM, sizeof NO_ROOM - 1, takes_context());
+    } else if (!alone) {
+        int told = why && !(memory && strstr(why, "out of memory") == NULL);
+        answer_error(&answers, told ? why : NO_MEMORY, told ? len : sizeof NO_MEMORY - 1, takes_context());
+    }
+    JS_FreeCString(context, why);
+    /* What stands in itself would hold the memory for ever: the interpreter looks for it when objects are made, and not when
+     * there is no memory for them. */
+    refused |= memory || no_room;
+    return !alone;
+}
+
+/* The answer of the document at `at`, with its context, and what is behind it; 0 for one that goes alone. */
+static int answer_next(const uint8_t **at, int first) {
+    uint32_t len, size = 0;
+    const uint8_t *text = text_at(at, &len), *given = takes_context() ? text_at(at, &size) : NULL;
+    size_t start = answers.len;
+    refused = 0;
+    int failed = !answer_room(&answers, SPARE) || (given ? answer_with_context(text, len, given, size)
+                                                         : answer_document(text, len, JS_UNDEFINED));
+    int no_room = answers.failed, done = 1;
+    if (failed || no_room || interrupted) {
+        answer_back(&answers, start);
+        done = answer_failure(first, no_room);
+    }
+    if (refused && !interrupted) {
+        JS_RunGC(runtime);
+    }
+    return done;
 }
 
 EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
@@ -513,35 +605,14 @@ EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
     interrupted = 0;
     JS_UpdateStackTop(runtime);
     answer_start(&answers);
-    answer_number(&answers, 0);
-    answer_number(&answers, 0);
     while (at < end && !interrupted) {
-        uint32_t size;
-        const uint8_t *text = text_at(&at, &size);
-        size_t start = answers.len, why_len;
-        if ((takes_context() ? answer_with_context(text, size, &at) : answer_document(text, size, JS_UNDEFINED)) == 0) {
-            count++;
-            continue;
+        int full = (count > 0 && answers_are_long(&answers)) || !answer_next(&at, count == 0);
+        if (full) {
+            answer_patch(&answers, 4, FULL);
+            break;
         }
-        const char *why = failure_text(&why_len);
-        answers.len = start;
-        if (interrupted) {
-            /* What promises still wait for would be done at the cost of the next document. */
-            answer_patch(&answers, 4, STOPPED | (JS_IsJobPending(runtime) ? SPENT : 0));
-            answer_number(&answers, (uint32_t)why_len);
-            answer_put(&answers, why, why_len);
-        } else {
-            result_instead(&answers, start, FAILED, why, why_len);
-            if (takes_context()) {
-                answer_number(&answers, 0);
-            }
-            count++;
-        }
-        JS_FreeCString(context, why);
+        count += !interrupted;
     }
     answer_patch(&answers, 0, count);
-    if (answers.failed) {
-        __builtin_trap();
-    }
     return ((uint64_t)(uintptr_t)answers.bytes << 32) | answers.len;
 }

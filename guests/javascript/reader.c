@@ -19,9 +19,8 @@
 /* Elements of lists in work, innermost last. */
 static JSValue *stack;
 static size_t stack_len, stack_room;
-/* Room for the characters of a string. */
-static uint32_t *chars;
-static size_t chars_room;
+/* Bytes of a string without its escapes, of which longer ones have memory of their own. */
+static uint8_t short_text[4096];
 
 /* Keys seen lately, by their bytes. */
 #define KEYS 2048
@@ -55,6 +54,7 @@ static Node *new_node(Reader *r) {
     if (record->count == record->room) {
         Node *found = grown(record->nodes, &record->room, sizeof(Node));
         if (found == NULL) {
+            JS_ThrowOutOfMemory(r->context);
             return NULL;
         }
         record->nodes = found;
@@ -65,10 +65,11 @@ static Node *new_node(Reader *r) {
     return node;
 }
 
-static int push(JSValue item) {
+static int push(JSContext *context, JSValue item) {
     if (stack_len == stack_room) {
         JSValue *found = grown(stack, &stack_room, sizeof *stack);
         if (found == NULL) {
+            JS_ThrowOutOfMemory(context);
             return -1;
         }
         stack = found;
@@ -90,49 +91,44 @@ JSValue json_value(JSContext *context, const uint8_t *text, size_t len) {
     return found;
 }
 
-/* Characters up to 255 as UTF-8: a string of them has a byte for each. */
-static JSValue narrow_string(JSContext *context, size_t count) {
-    uint8_t *bytes = (uint8_t *)(chars + count);
-    size_t len = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t c = chars[i];
-        if (c >= 0x80) {
-            bytes[len++] = (uint8_t)(0xc0 | c >> 6);
-            c = 0x80 | (c & 63);
+/* Takes the escapes out of a string; the end of what is written, which is no longer. NULL for half a pair of surrogates. */
+static uint8_t *unescape(const uint8_t *at, const uint8_t *end, uint8_t *to) {
+    while (at < end) {
+        if (*at != '\\') {
+            *to++ = *at++;
+            continue;
         }
-        bytes[len++] = (uint8_t)c;
+        at++;
+        int32_t c = at < end ? escaped(&at, end) : -1;
+        if (c < 0) {
+            return NULL;
+        }
+        if (c < 0x80) {
+            *to++ = (uint8_t)c;
+        } else {
+            to = put_char(to, (uint32_t)c);
+        }
     }
-    return JS_NewStringLen(context, (const char *)bytes, len);
+    return to;
 }
 
-/* A string with escapes or characters beyond ASCII. */
-static JSValue wide_string(Reader *r, const uint8_t *at, const uint8_t *end) {
+/* A string with escapes. */
+static JSValue escaped_string(JSContext *context, const uint8_t *at, const uint8_t *end) {
     size_t len = (size_t)(end - at);
-    if (len * 2 > chars_room) {
-        free(chars);
-        chars = malloc(len * 4 * sizeof *chars);
-        chars_room = chars ? len * 4 : 0;
+    uint8_t *bytes = len <= sizeof short_text ? short_text : malloc(len);
+    if (bytes == NULL) {
+        return JS_ThrowOutOfMemory(context);
     }
-    uint32_t bits = 0;
-    int64_t count = chars ? string_chars(at, end, chars, &bits) : -1;
-    if (count < 0) {
-        /* Half a pair of surrogates, say. */
-        return json_value(r->context, at - 1, len + 2);
+    const uint8_t *behind = unescape(at, end, bytes);
+    JSValue made = behind ? JS_NewStringLen(context, (const char *)bytes, (size_t)(behind - bytes)) : JS_UNDEFINED;
+    if (bytes != short_text) {
+        free(bytes);
     }
-    if (bits < 0x100) {
-        return narrow_string(r->context, (size_t)count);
-    }
-    uint16_t *units = (uint16_t *)chars;
-    size_t n = 0;
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t c = chars[i];
-        if (c >= 0x10000) {
-            units[n++] = (uint16_t)(0xd800 + ((c - 0x10000) >> 10));
-            c = 0xdc00 | (c & 0x3ff);
-        }
-        units[n++] = (uint16_t)c;
-    }
-    return JS_NewStringUTF16(r->context, units, n);
+    return behind ? made : json_value(context, at - 1, len + 2);
+}
+
+static JSValue string_of(JSContext *context, const uint8_t *at, const uint8_t *end, int seen) {
+    return seen & ESCAPES ? escaped_string(context, at, end) : JS_NewStringLen(context, (const char *)at, (size_t)(end - at));
 }
 
 /* The end of a string whose opening quote `at` is behind; `at` goes behind it. */
@@ -150,14 +146,14 @@ static JSValue text_value(Reader *r) {
     if (close == NULL) {
         return JS_EXCEPTION;
     }
-    return seen & ESCAPES ? wide_string(r, from, close) : JS_NewStringLen(r->context, (const char *)from, (size_t)(close - from));
+    return string_of(r->context, from, close, seen);
 }
 
 static JSAtom atom_of(Reader *r, const uint8_t *from, const uint8_t *close, int seen) {
     if (seen == 0) {
         return JS_NewAtomLen(r->context, (const char *)from, (size_t)(close - from));
     }
-    JSValue text = wide_string(r, from, close);
+    JSValue text = string_of(r->context, from, close, seen);
     JSAtom atom = JS_IsException(text) ? JS_ATOM_NULL : JS_ValueToAtom(r->context, text);
     JS_FreeValue(r->context, text);
     return atom;
@@ -258,7 +254,7 @@ static int member(Reader *r, size_t into) {
 
 static int element(Reader *r, size_t into) {
     size_t n = r->record->count;
-    return value(r) || push(r->record->nodes[n].value) ? -1 : 0;
+    return value(r) || push(r->context, r->record->nodes[n].value) ? -1 : 0;
 }
 
 /* Members or elements of node `into`, up to the closing bracket. */
@@ -287,8 +283,8 @@ static int parts(Reader *r, size_t into, int (*part)(Reader *, size_t), uint8_t 
     }
 }
 
-/* Whether a key stands twice in an object; of one with many members by their number. */
-static uint32_t has_double(Reader *r, size_t into) {
+/* Whether a key stands twice in an object; of one with many members by their number. -1 with an exception. */
+static int has_double(Reader *r, size_t into) {
     Node *nodes = r->record->nodes;
     JSAtom seen[FEW];
     uint32_t count = 0, more = 0;
@@ -301,13 +297,14 @@ static uint32_t has_double(Reader *r, size_t into) {
         }
     }
     if (count <= FEW || more) {
-        return more;
+        return (int)more;
     }
     JSPropertyEnum *names;
     uint32_t found = 0;
-    if (JS_GetOwnPropertyNames(r->context, &names, &found, nodes[into].value, JS_GPN_STRING_MASK) == 0) {
-        JS_FreePropertyEnum(r->context, names, found);
+    if (JS_GetOwnPropertyNames(r->context, &names, &found, nodes[into].value, JS_GPN_STRING_MASK) < 0) {
+        return -1;
     }
+    JS_FreePropertyEnum(r->context, names, found);
     return found != count;
 }
 
@@ -318,8 +315,9 @@ static JSValue object(Reader *r, size_t node) {
         return JS_EXCEPTION;
     }
     r->record->nodes[node].after = (uint32_t)r->record->count;
-    r->record->nodes[node].twice = has_double(r, node);
-    return made;
+    int twice = has_double(r, node);
+    r->record->nodes[node].twice = twice > 0;
+    return twice < 0 ? JS_EXCEPTION : made;
 }
 
 static JSValue list(Reader *r, size_t node) {
@@ -382,18 +380,27 @@ static int value(Reader *r) {
     return 0;
 }
 
+/* Room for all nodes of a long text: what grows by doubling needs three times its memory. */
+static void make_room(Record *record, const uint8_t *text, size_t len) {
+    size_t most = len > KEPT_NODES ? most_values(text, text + len) : 0;
+    if (most > record->room) {
+        free(record->nodes);
+        record->nodes = malloc(most * sizeof(Node));
+        record->room = record->nodes ? most : 0;
+    }
+}
+
 JSValue record_read(JSContext *context, Record *record, const uint8_t *text, size_t len) {
     Reader r = {context, record, text, skip_space(text, text + len), text + len, 0};
     record->count = 0;
     stack_len = 0;
+    make_room(record, text, len);
     if (value(&r) == 0 && skip_space(r.at, r.end) == r.end) {
         return JS_DupValue(context, record->nodes[0].value);
     }
     record_clear(context, record);
-    if (JS_HasException(context)) {
-        JS_FreeValue(context, JS_GetException(context));
-    }
-    return json_value(context, text, len);
+    /* Without memory for the record the digits of what is left alone would be lost. */
+    return JS_HasException(context) ? JS_EXCEPTION : json_value(context, text, len);
 }
 
 void record_clear(JSContext *context, Record *record) {
@@ -407,11 +414,6 @@ void record_clear(JSContext *context, Record *record) {
     if (record->room > KEPT_NODES) {
         free(record->nodes);
         *record = (Record){0};
-    }
-    if (chars_room > KEPT_NODES) {
-        free(chars);
-        chars = NULL;
-        chars_room = 0;
     }
     if (stack_room > KEPT_NODES) {
         free(stack);

@@ -13,7 +13,7 @@ typedef struct {
     uint32_t key_at, from, to;
     /* The node behind those of its members. */
     uint32_t after;
-    /* Whether a key stands twice in it: it is written as what it became. */
+    /* Whether a key stands twice in it: the last one counts. */
     uint32_t twice;
 } Node;
 

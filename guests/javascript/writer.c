@@ -2,17 +2,23 @@
  * number equal to it, its place. */
 #include "record.h"
 
+#include <math.h>
 #include <stdio.h>
 
-/* Levels of nesting that are written here. */
+#include "lookup.h"
+
+/* Levels of nesting that an answer may have; no document has so many (wasm-runtime/src/json/validate). */
 #define DEPTH 200
 
 typedef struct {
     JSContext *context;
     const Record *record;
     Answer *to;
-    /* Members of objects that may still be compared with keys out of their order. */
-    size_t budget;
+    /* The lists and objects that were read, by their addresses; empty until one is somewhere else. */
+    Lookup places;
+    /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
+    size_t left;
+    Lookup members;
     /* Of the value in work, for `toJSON`: its key, or its place in a list. */
     JSAtom key;
     int64_t index;
@@ -23,21 +29,33 @@ typedef struct {
 
 static JSClassID object_class, list_class;
 static JSAtom to_json;
+/* The function that gives the interpreter what is to be written, once its `toJSON` has been asked; and that value, till then. */
+static JSValue replacer;
+static JSValueConst *replacement;
 
 static int write_value(Writer *w, JSValueConst value, const Node *was);
+
+static JSValue replace(JSContext *context, JSValueConst self, int argc, JSValueConst *argv) {
+    JSValueConst value = replacement ? *replacement : argv[1];
+    replacement = NULL;
+    return JS_DupValue(context, value);
+}
 
 void record_boot(JSContext *context) {
     JSValue object = JS_NewObject(context), list = JS_NewArray(context);
     object_class = JS_GetClassID(object);
     list_class = JS_GetClassID(list);
     to_json = JS_NewAtom(context, "toJSON");
+    replacer = JS_NewCFunction(context, replace, "", 2);
     JS_FreeValue(context, object);
     JS_FreeValue(context, list);
 }
 
-/* Text of the interpreter for what is rare; 0 for what no JSON can show. */
+/* Text of the interpreter for what is rare, whose own `toJSON` has been asked; 0 for what no JSON can show. */
 static int write_by_interpreter(Writer *w, JSValueConst value) {
-    JSValue json = JS_JSONStringify(w->context, value, JS_UNDEFINED, JS_UNDEFINED);
+    replacement = &value;
+    JSValue json = JS_JSONStringify(w->context, JS_UNDEFINED, replacer, JS_UNDEFINED);
+    replacement = NULL;
     if (JS_IsUndefined(json)) {
         return 0;
     }
@@ -113,25 +131,76 @@ static int write_number(Writer *w, JSValueConst value, const Node *was) {
         piece_copy(w->to, was->from, was->to);
         return 1;
     }
-    return write_by_interpreter(w, value);
+    const char *digits = isfinite(double_of(value)) ? JS_ToCString(w->context, value) : NULL;
+    if (digits == NULL && JS_HasException(w->context)) {
+        return -1;
+    }
+    answer_put(w->to, digits ? digits : "null", digits ? strlen(digits) : 4);
+    JS_FreeCString(w->context, digits);
+    return 1;
+}
+
+/* The first of the nodes from `at` up to `end` with a key; NULL for none, or when enough have been compared. */
+static const Node *among(Writer *w, const Node *at, const Node *end, JSAtom key) {
+    for (; at < end && w->left > 0; at = w->record->nodes + at->after, w->left--) {
+        if (at->key == key) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
+
+/* Sorts the members of all objects; 0 if there is no memory. */
+static int find_members(Writer *w) {
+    const Node *nodes = w->record->nodes;
+    for (size_t n = 0; n < w->record->count; n++) {
+        const Node *end = nodes + (is_class(nodes[n].value, object_class) ? nodes[n].after : 0);
+        for (const Node *at = nodes + n + 1; at < end; at = nodes + at->after) {
+            if (!lookup_add(&w->members, member_number((uint32_t)n, at->key), (uint32_t)(at - nodes))) {
+                return 0;
+            }
+        }
+    }
+    lookup_sort(&w->members);
+    return 1;
+}
+
+/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
+static const Node *sorted_member(Writer *w, const Node *was, JSAtom key) {
+    const Node *nodes = w->record->nodes;
+    uint32_t number = member_number((uint32_t)(was - nodes), key);
+    if (w->members.count == 0 && !find_members(w)) {
+        w->to->failed = 1;
+        return NULL;
+    }
+    for (size_t at = lookup_end(&w->members, number); lookup_has(&w->members, at, number); at--) {
+        const Node *node = nodes + lookup_node(&w->members, at);
+        if (node->key == key) {
+            return node;
+        }
+    }
+    return NULL;
 }
 
 /* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
 static const Node *member_of(Writer *w, const Node *was, const Node *next, JSAtom key) {
-    const Node *nodes = w->record->nodes, *end = nodes + was->after;
-    if (next < end && next->key == key) {
-        return next;
+    if (was == NULL) {
+        return NULL;
     }
-    const Node *stop = next;
-    for (int round = 0; round < 2; round++) {
-        for (; next < end && (round == 0 || next < stop) && w->budget > 0; next = nodes + next->after, w->budget--) {
-            if (next->key == key) {
-                return next;
-            }
+    const Node *end = w->record->nodes + was->after;
+    if (!was->twice) {
+        if (next < end && next->key == key) {
+            return next;
         }
-        next = was + 1;
+        const Node *found = among(w, next, end, key);
+        found = found ? found : among(w, was + 1, next, key);
+        if (found || w->left > 0) {
+            return found;
+        }
     }
-    return NULL;
+    return sorted_member(w, was, key);
 }
 
 /* Whether a part whose node is `next` stands in the text right behind the last one written. */
@@ -166,6 +235,7 @@ static void take_back(Answer *to, const Answer *before) {
     to->piece = before->piece;
     to->from = before->from;
     to->to = before->to;
+    to->size = before->size;
 }
 
 /* A member, its key and what is before it; 0 if it is left out. */
@@ -186,31 +256,61 @@ static int write_member(Writer *w, JSValueConst item, JSAtom key, const Node *wa
     return written;
 }
 
-static int write_object(Writer *w, JSValueConst value, const Node *was) {
-    JSPropertyEnum *names;
-    uint32_t count;
-    if (JS_GetOwnPropertyNames(w->context, &names, &count, value, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0) {
-        return -1;
-    }
+static int write_members(Writer *w, JSValueConst value, const Node *was, const JSPropertyEnum *names, uint32_t count) {
     const Node *next = was ? was + 1 : NULL, *last = NULL;
-    int first = 1, written = 1;
-    for (uint32_t i = 0; i < count && written >= 0; i++) {
+    int first = 1;
+    for (uint32_t i = 0; i < count; i++) {
         JSAtom key = names[i].atom;
-        const Node *node = was ? member_of(w, was, next, key) : NULL;
+        const Node *node = member_of(w, was, next, key);
         JSValue item = JS_GetProperty(w->context, value, key);
-        written = JS_IsException(item) ? -1 : write_member(w, item, key, was, last, node, first);
+        int written = JS_IsException(item) ? -1 : write_member(w, item, key, was, last, node, first);
         JS_FreeValue(w->context, item);
+        if (written < 0 || w->to->failed) {
+            return -1;
+        }
         next = node ? w->record->nodes + node->after : next;
         if (written > 0) {
             last = node;
             first = 0;
         }
     }
-    JS_FreePropertyEnum(w->context, names, count);
-    if (written >= 0) {
-        close_parts(w, was, last, first, "{}");
+    close_parts(w, was, last, first, "{}");
+    return 1;
+}
+
+static int write_object(Writer *w, JSValueConst value, const Node *was) {
+    JSPropertyEnum *names;
+    uint32_t count;
+    if (JS_GetOwnPropertyNames(w->context, &names, &count, value, JS_GPN_STRING_MASK | JS_GPN_ENUM_ONLY) < 0) {
+        return -1;
     }
-    return written < 0 ? -1 : 1;
+    int written = write_members(w, value, was, names, count);
+    JS_FreePropertyEnum(w->context, names, count);
+    return written;
+}
+
+/* Which elements of a list have stood in their place: all of one with as many as there were; of a longer one those before the
+ * first that is another one; of a shorter one none, for any may be missing. */
+enum alignment { SHIFTED, APPENDED, ALIGNED };
+
+static enum alignment aligned(const Writer *w, const Node *was, int64_t count) {
+    const Node *nodes = w->record->nodes;
+    for (const Node *at = was + 1; was && at < nodes + was->after; at = nodes + at->after) {
+        count--;
+    }
+    return count < 0 ? SHIFTED : count > 0 ? APPENDED : ALIGNED;
+}
+
+/* What an element may be written beside: numbers, and objects that are new, have nothing but their place to say what they were. */
+static const Node *beside(JSValueConst item, const Node *node, enum alignment *kept) {
+    int number = JS_IsNumber(item), object = JS_IsObject(item);
+    int same = number   ? JS_IsNumber(node->value) && double_of(node->value) == double_of(item)
+               : object ? JS_IsObject(node->value) && JS_VALUE_GET_PTR(node->value) == JS_VALUE_GET_PTR(item)
+                        : JS_VALUE_GET_TAG(node->value) == JS_VALUE_GET_TAG(item);
+    if (*kept == APPENDED && !same) {
+        *kept = SHIFTED;
+    }
+    return *kept == ALIGNED || (*kept == APPENDED && same) || !(number || object) || (object && same) ? node : NULL;
 }
 
 /* A list, beside the one that stood in its place if there was one. `each`: what stood in the place of each. */
@@ -220,13 +320,14 @@ static int write_list(Writer *w, JSValueConst value, const Node *was, const Node
     if (JS_GetLength(w->context, value, &count) < 0) {
         return -1;
     }
+    enum alignment kept = aligned(w, was, count);
     for (int64_t i = 0; i < count; i++) {
         const Node *node = was && next < nodes + was->after ? next : NULL;
         separate(w, was, last, node, i == 0, '[');
         JSValue item = JS_GetPropertyInt64(w->context, value, i);
         w->key = JS_ATOM_NULL;
         w->index = i;
-        int written = JS_IsException(item) ? -1 : write_value(w, item, node ? node : each);
+        int written = JS_IsException(item) ? -1 : write_value(w, item, node ? beside(item, node, &kept) : each);
         JS_FreeValue(w->context, item);
         if (written < 0 || w->to->failed) {
             return -1;
@@ -241,21 +342,69 @@ static int write_list(Writer *w, JSValueConst value, const Node *was, const Node
     return 1;
 }
 
-static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
+/* Fills the table of lists and objects; 0 if there is no memory. */
+static int find_places(Writer *w) {
+    const Node *nodes = w->record->nodes;
+    for (size_t n = 0; n < w->record->count; n++) {
+        uint32_t address = JS_IsObject(nodes[n].value) ? (uint32_t)(uintptr_t)JS_VALUE_GET_PTR(nodes[n].value) : 0;
+        if (address && !lookup_add(&w->places, address, (uint32_t)n)) {
+            return 0;
+        }
+    }
+    lookup_sort(&w->places);
+    return 1;
+}
+
+/* The node of a list or object that was read, wherever it stands now; of any other one `was`, what stood in its place. */
+static const Node *origin_of(Writer *w, JSValueConst value, const Node *was) {
+    uint32_t address = (uint32_t)(uintptr_t)JS_VALUE_GET_PTR(value);
+    if (was && JS_IsObject(was->value) && JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value)) {
+        return was;
+    }
+    if (w->places.count == 0 && !find_places(w)) {
+        w->to->failed = 1;
+        return was;
+    }
+    size_t at = lookup_end(&w->places, address);
+    return lookup_has(&w->places, at, address) ? w->record->nodes + lookup_node(&w->places, at) : was;
+}
+
+/* Whether a value is written as a list or as an object, by its class or that of a proxy's target; 0 for neither. */
+static JSClassID plain_class(JSContext *context, JSValueConst value) {
+    if (!JS_IsProxy(value)) {
+        JSClassID class = JS_GetClassID(value);
+        return class == object_class || class == list_class ? class : 0;
+    }
+    JSValue at = JS_DupValue(context, value);
+    while (JS_IsProxy(at)) {
+        JSValue target = JS_GetProxyTarget(context, at);
+        JS_FreeValue(context, at);
+        at = target;
+    }
+    JSClassID class = is_class(at, list_class) ? list_class : object_class;
+    JS_FreeValue(context, at);
+    return class;
+}
 
 static int write_container(Writer *w, JSValueConst value, const Node *was) {
-    JSClassID class = JS_GetClassID(value);
-    int object = class == object_class, stands_in_itself = 0;
-    for (int i = 0; i < w->depth; i++) {
-        stands_in_itself |= JS_VALUE_GET_PTR(w->path[i]) == JS_VALUE_GET_PTR(value);
-    }
-    if (stands_in_itself || w->depth == DEPTH || !(object || class == list_class)) {
-        /* Of an object in itself it throws. */
+    JSClassID class = plain_class(w->context, value);
+    if (class == 0) {
         return write_by_interpreter(w, value);
     }
+    for (int i = 0; i < w->depth; i++) {
+        if (JS_VALUE_GET_PTR(w->path[i]) == JS_VALUE_GET_PTR(value)) {
+            JS_ThrowTypeError(w->context, "circular reference");
+            return -1;
+        }
+    }
+    if (w->depth == DEPTH) {
+        JS_ThrowRangeError(w->context, "the answer has more than %d levels", DEPTH);
+        return -1;
+    }
+    was = origin_of(w, value, was);
     w->path[w->depth++] = value;
-    int paired = was && is_class(was->value, class) && !was->twice;
-    int written = object ? write_object(w, value, paired ? was : NULL) : write_list(w, value, paired ? was : NULL, NULL);
+    was = was && is_class(was->value, class) ? was : NULL;
+    int written = class == object_class ? write_object(w, value, was) : write_list(w, value, was, NULL);
     w->depth--;
     return written;
 }
@@ -294,12 +443,17 @@ static int write_scalar(Writer *w, JSValueConst value, const Node *was) {
     if (JS_IsString(value)) {
         return write_string(w, value);
     }
+    if (tag == JS_TAG_BOOL || tag == JS_TAG_NULL) {
+        const char *word = tag == JS_TAG_NULL ? "null" : JS_VALUE_GET_BOOL(value) ? "true" : "false";
+        answer_put(w->to, word, strlen(word));
+        return 1;
+    }
     return write_by_interpreter(w, value);
 }
 
 /* `was`: what stood in its place. */
 static int write_value(Writer *w, JSValueConst value, const Node *was) {
-    if (!JS_IsObject(value)) {
+    if (!JS_IsObject(value) && !JS_IsBigInt(value)) {
         return write_scalar(w, value, was);
     }
     JSValue found = shown(w, value);
@@ -311,20 +465,23 @@ static int write_value(Writer *w, JSValueConst value, const Node *was) {
     return written;
 }
 
-int record_write(JSContext *context, const Record *record, JSValueConst result, Answer *to) {
-    Writer w = {.context = context, .record = record, .to = to, .index = -1, .budget = 10000 + 64 * record->count};
-    const Node *was = record->count ? record->nodes : NULL;
-    int written;
-    if (was && is_class(was->value, object_class) && is_class(result, list_class)) {
+static int write_result(Writer *w, JSValueConst result) {
+    const Node *was = w->record->count ? w->record->nodes : NULL;
+    if (was && is_class(was->value, object_class) && is_class(result, list_class) && origin_of(w, result, was) == was) {
         /* One document that became several: each beside the one that there was. */
-        w.path[w.depth++] = result;
-        written = write_list(&w, result, NULL, was);
-    } else {
-        written = write_value(&w, result, was);
+        w->path[w->depth++] = result;
+        return write_list(w, result, NULL, was);
     }
-    if (written >= 0 && to->failed) {
+    return write_value(w, result, was);
+}
+
+int record_write(JSContext *context, const Record *record, JSValueConst result, Answer *to) {
+    Writer w = {.context = context, .record = record, .to = to, .index = -1, .left = COMPARED + COMPARED_EACH * record->count};
+    int written = write_result(&w, result);
+    lookup_free(&w.places);
+    lookup_free(&w.members);
+    if (to->failed && !JS_HasException(context)) {
         JS_ThrowOutOfMemory(context);
-        written = -1;
     }
-    return written;
+    return to->failed ? -1 : written;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "frozen_guest.h"
+#include "memory.h"
 #include "record.h"
 
 #define EXPORT(name) __attribute__((export_name(name)))
@@ -62,7 +63,7 @@ static PyObject *init_headrace(void) { return PyModule_Create(&module); }
 
 /* boot.py's functions and classes, and the answer of the last call of `load`. */
 PyObject *decode_function, *encode_function;
-static PyObject *load_function, *failure_function, *flush_function, *interrupted, *answer;
+static PyObject *load_function, *failure_function, *flush_function, *interrupted, *answer, *no_memory;
 
 /* The UDF: its function, the stage's parameters, how many arguments it takes. */
 static PyObject *function, *parameters;
@@ -121,7 +122,8 @@ EXPORT("boot") void guest_boot(void) {
         PyObject **to;
     } names[] = {{"load", &load_function},     {"failure", &failure_function}, {"flush", &flush_function},
                  {"decode", &decode_function}, {"encode", &encode_function},   {"Interrupted", &interrupted}};
-    int found = boot != NULL;
+    no_memory = PyBytes_FromStringAndSize(NO_MEMORY, sizeof NO_MEMORY - 1);
+    int found = boot != NULL && no_memory != NULL;
     for (size_t i = 0; found && i < sizeof names / sizeof *names; i++) {
         *names[i].to = PyObject_GetAttrString(boot, names[i].name);
         found = *names[i].to != NULL;
@@ -161,7 +163,7 @@ EXPORT("load") uint64_t guest_load(const char *at, uint32_t len) {
     return arity == 3;
 }
 
-/* The exception that is pending as JSON; NULL when the call was interrupted in the meantime. */
+/* The exception that is pending as JSON; `stopped` is set when the call was interrupted, in the meantime, too. */
 static PyObject *failure(int *stopped) {
     for (;;) {
         PyObject *error = PyErr_GetRaisedException();
@@ -170,6 +172,10 @@ static PyObject *failure(int *stopped) {
         Py_DECREF(error);
         if (text != NULL && PyBytes_CheckExact(text)) {
             return text;
+        }
+        if (text == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            PyErr_Clear();
+            return Py_NewRef(no_memory);
         }
         if (text != NULL || !PyErr_ExceptionMatches(interrupted)) {
             __builtin_trap();
@@ -195,15 +201,17 @@ static PyObject *decoded(const uint8_t *text, uint32_t len) {
 /* Writes what the UDF makes of a document; -1 with an exception. `context` is NULL where it takes none. */
 static int answer_document(const uint8_t *text, uint32_t len, PyObject *context) {
     PyObject *document = record_read(&record, text, len);
-    if (document == NULL && (document = decoded(text, len)) == NULL) {
+    if (document == NULL && !PyErr_Occurred()) {
+        document = decoded(text, len);
+    }
+    if (document == NULL) {
         return -1;
     }
     PyObject *arguments[] = {document, parameters, context};
     PyObject *result = PyObject_Vectorcall(function, arguments, (size_t)arity, NULL);
     int failed = result == NULL;
     if (result == Py_None) {
-        answer_number(&answers, NOTHING);
-        answer_number(&answers, 0);
+        answer_kind(&answers, NOTHING, "", 0);
     } else if (!failed) {
         size_t at = result_start(&answers);
         failed = record_write(&record, result, &answers);
@@ -220,9 +228,7 @@ static int answer_document(const uint8_t *text, uint32_t len, PyObject *context)
 }
 
 /* The same of a document with its context, which is written behind the result. */
-static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t **at) {
-    uint32_t size;
-    const uint8_t *given = text_at(at, &size);
+static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t *given, uint32_t size) {
     PyObject *context = decoded(given, size);
     int failed = context == NULL || answer_document(text, len, context);
     PyObject *left = failed ? NULL : PyObject_CallOneArg(encode_function, context);
@@ -238,11 +244,56 @@ static int answer_with_context(const uint8_t *text, uint32_t len, const uint8_t 
     return 0;
 }
 
-/* Where the UDF was interrupted, behind the results before that. */
-static void answer_stopped(PyObject *text) {
-    answer_patch(&answers, 4, STOPPED);
-    answer_number(&answers, (uint32_t)PyBytes_GET_SIZE(text));
-    answer_put(&answers, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
+/* Collects what stands in itself, which would hold the memory for ever: the interpreter looks for it when it has made many
+ * objects, and not when there is no memory for one. */
+static void collect(void) {
+    int enabled = PyGC_Enable();
+    PyGC_Collect();
+    if (!enabled) {
+        PyGC_Disable();
+    }
+    PyErr_Clear();
+}
+
+/* Tells why a document has no result, where there is nothing of one; 0 for one that goes alone. `first`: it is the first. */
+static int answer_failure(int first, int no_room, int *stopped) {
+    /* What those before it hold is missing. */
+    if (!first && (no_room || (answers.len > KEPT && PyErr_ExceptionMatches(PyExc_MemoryError)))) {
+        PyErr_Clear();
+        return 0;
+    }
+    if (no_room) {
+        PyErr_Clear();
+        answer_error(&answers, NO_ROOM, sizeof NO_ROOM - 1, arity == 3);
+        return 1;
+    }
+    PyObject *error = failure(stopped);
+    if (*stopped) {
+        answer_stopped(&answers, 0, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error));
+    } else {
+        answer_error(&answers, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error), arity == 3);
+    }
+    Py_DECREF(error);
+    return 1;
+}
+
+/* The answer of the document at `at`, with its context, and what is behind it; 0 for one that goes alone. */
+static int answer_next(const uint8_t **at, int first, int *stopped) {
+    uint32_t len, size = 0;
+    const uint8_t *text = text_at(at, &len), *given = arity == 3 ? text_at(at, &size) : NULL;
+    size_t start = answers.len;
+    int failed = !answer_room(&answers, SPARE) ||
+                 (given ? answer_with_context(text, len, given, size) : answer_document(text, len, NULL));
+    int no_room = answers.failed;
+    if (!failed && !no_room) {
+        return 1;
+    }
+    answer_back(&answers, start);
+    int memory = no_room || PyErr_ExceptionMatches(PyExc_MemoryError), done = answer_failure(first, no_room, stopped);
+    if (memory && !*stopped) {
+        collect();
+    }
+    return done;
 }
 
 static void flush(void) {
@@ -257,36 +308,15 @@ EXPORT("run") uint64_t guest_run(const uint8_t *at, uint32_t len) {
     uint32_t count = 0;
     int stopped = 0;
     answer_start(&answers);
-    answer_number(&answers, 0);
-    answer_number(&answers, 0);
     while (at < end && !stopped) {
-        uint32_t size;
-        const uint8_t *text = text_at(&at, &size);
-        size_t start = answers.len;
-        if ((arity == 3 ? answer_with_context(text, size, &at) : answer_document(text, size, NULL)) == 0) {
-            count++;
-            continue;
+        int full = (count > 0 && answers_are_long(&answers)) || !answer_next(&at, count == 0, &stopped);
+        if (full) {
+            answer_patch(&answers, 4, FULL);
+            break;
         }
-        if (answers.failed) {
-            __builtin_trap();
-        }
-        PyObject *error = failure(&stopped);
-        answers.len = start;
-        if (stopped) {
-            answer_stopped(error);
-        } else {
-            result_instead(&answers, start, FAILED, PyBytes_AS_STRING(error), (size_t)PyBytes_GET_SIZE(error));
-            if (arity == 3) {
-                answer_number(&answers, 0);
-            }
-            count++;
-        }
-        Py_DECREF(error);
+        count += !stopped;
     }
     flush();
     answer_patch(&answers, 0, count);
-    if (answers.failed) {
-        __builtin_trap();
-    }
     return ((uint64_t)(uintptr_t)answers.bytes << 32) | (uint64_t)answers.len;
 }

@@ -12,9 +12,9 @@
 /* Members of objects in work: keys and values, innermost last. */
 static PyObject **stack;
 static size_t stack_len, stack_room;
-/* Room for the characters of a string. */
-static uint32_t *chars;
-static size_t chars_room;
+/* Characters of a string, those that are decoded at a time: longer strings are decoded twice, and need no memory for it. */
+#define AT_ONCE 4096
+static uint32_t chars[AT_ONCE];
 
 /* Keys seen lately, by their bytes: strings with their hash, interned as those of the UDF's code are. */
 #define KEYS 2048
@@ -65,21 +65,32 @@ static inline int push(PyObject *object) {
     return 0;
 }
 
-/* A string with escapes or characters beyond ASCII. */
-static PyObject *wide_string(const uint8_t *at, const uint8_t *end) {
-    size_t len = (size_t)(end - at);
-    if (len > chars_room) {
-        uint32_t *grown = realloc(chars, len * 2 * sizeof *chars);
-        if (grown == NULL) {
-            return PyErr_NoMemory();
+/* Writes the first `count` of `chars` into a string, from a place on. */
+static void put_chars(PyObject *string, int64_t at, int64_t count) {
+    if (PyUnicode_KIND(string) == PyUnicode_1BYTE_KIND) {
+        uint8_t *to = PyUnicode_1BYTE_DATA(string) + at;
+        for (int64_t i = 0; i < count; i++) {
+            to[i] = (uint8_t)chars[i];
         }
-        chars = grown;
-        chars_room = len * 2;
+    } else if (PyUnicode_KIND(string) == PyUnicode_2BYTE_KIND) {
+        uint16_t *to = PyUnicode_2BYTE_DATA(string) + at;
+        for (int64_t i = 0; i < count; i++) {
+            to[i] = (uint16_t)chars[i];
+        }
+    } else {
+        memcpy(PyUnicode_4BYTE_DATA(string) + at, chars, (size_t)count * 4);
     }
+}
+
+/* A string with escapes or characters beyond ASCII. */
+static PyObject *wide_string(const uint8_t *from, const uint8_t *end) {
     uint32_t bits = 0;
-    int64_t count = string_chars(at, end, chars, &bits);
-    if (count < 0) {
-        return NULL;
+    int64_t count = 0, n = 0;
+    for (const uint8_t *at = from; at < end; count += n) {
+        n = string_chars(&at, end, chars, AT_ONCE, &bits);
+        if (n < 0) {
+            return NULL;
+        }
     }
     if (count <= 1) {
         return PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, chars, count);
@@ -89,18 +100,14 @@ static PyObject *wide_string(const uint8_t *at, const uint8_t *end) {
     if (made == NULL) {
         return NULL;
     }
-    if (bits < 0x100) {
-        uint8_t *to = PyUnicode_1BYTE_DATA(made);
-        for (int64_t i = 0; i < count; i++) {
-            to[i] = (uint8_t)chars[i];
-        }
-    } else if (bits < 0x10000) {
-        uint16_t *to = PyUnicode_2BYTE_DATA(made);
-        for (int64_t i = 0; i < count; i++) {
-            to[i] = (uint16_t)chars[i];
-        }
-    } else {
-        memcpy(PyUnicode_4BYTE_DATA(made), chars, (size_t)count * 4);
+    if (n == count) {
+        put_chars(made, 0, count);
+        return made;
+    }
+    int64_t done = 0;
+    for (const uint8_t *at = from; at < end; done += n) {
+        n = string_chars(&at, end, chars, AT_ONCE, &bits);
+        put_chars(made, done, n);
     }
     return made;
 }
@@ -341,15 +348,29 @@ static int value(Reader *r) {
     return found == NULL ? -1 : 0;
 }
 
+/* Room for all nodes of a long text: what grows by doubling needs three times its memory. */
+static void make_room(Record *record, const uint8_t *text, size_t len) {
+    size_t most = len > KEPT_NODES ? most_values(text, text + len) : 0;
+    if (most > record->room) {
+        free(record->nodes);
+        record->nodes = malloc(most * sizeof(Node));
+        record->room = record->nodes ? most : 0;
+    }
+}
+
 PyObject *record_read(Record *record, const uint8_t *text, size_t len) {
     Reader r = {record, text, skip_space(text, text + len), text + len};
     record->count = 0;
     stack_len = 0;
+    make_room(record, text, len);
     if (value(&r) == 0 && skip_space(r.at, r.end) == r.end) {
         return Py_NewRef(record->nodes[0].value);
     }
     record_clear(record);
-    PyErr_Clear();
+    /* msgspec may have the memory that the record had not, but then the digits of what is left alone would be lost. */
+    if (PyErr_ExceptionMatches(PyExc_Exception) && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+    }
     return NULL;
 }
 
@@ -364,11 +385,6 @@ void record_clear(Record *record) {
     if (record->room > KEPT_NODES) {
         free(record->nodes);
         *record = (Record){0};
-    }
-    if (chars_room > KEPT_NODES) {
-        free(chars);
-        chars = NULL;
-        chars_room = 0;
     }
     if (stack_room > KEPT_NODES) {
         free(stack);

@@ -2,7 +2,7 @@
  *
  * A record is a list of nodes in the order of the text, a container before its members. Each holds a reference to its
  * value (so that no other object can have its address) as long as the document is in work: what the UDF left alone is
- * found by identity, and written by its place.
+ * found by identity, and written by its place. A list or object that stands somewhere else is, too, with what is in it.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -26,7 +26,7 @@ typedef struct {
     uint32_t flags;
 } Node;
 
-/* What a node is: not an object or list; an object in which a key stands twice, which is written as what it became. */
+/* What a node is: not an object or list; an object in which a key stands twice, of which the last one counts. */
 enum { SCALAR = 1, TWICE = 2 };
 
 typedef struct {
@@ -37,7 +37,8 @@ typedef struct {
 /* boot.py's coders of JSON, for what is rare. */
 extern PyObject *decode_function, *encode_function;
 
-/* The object of a text, and its record; NULL without an exception for a text that msgspec is to be asked about. */
+/* The object of a text, and its record; NULL without an exception for a text that msgspec is to be asked about, with one if there
+ * is no memory. */
 PyObject *record_read(Record *record, const uint8_t *text, size_t len);
 
 /* Gives up the references, and memory of unusual size. */

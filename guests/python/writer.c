@@ -4,11 +4,17 @@
 #include <internal/pycore_ceval.h>
 #include <wasm_simd128.h>
 
+#include "lex.h"
+#include "lookup.h"
+
 typedef struct {
     const Record *record;
     Answer *to;
-    /* Members of objects that may still be compared with keys out of their order. */
-    size_t budget;
+    /* The lists and objects that were read, by their addresses; empty until one is somewhere else. */
+    Lookup places;
+    /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
+    size_t left;
+    Lookup members;
 } Writer;
 
 static int write_value(Writer *w, PyObject *value, const Node *was);
@@ -73,22 +79,6 @@ static uint8_t *put_ascii(uint8_t *out, const uint8_t *at, const uint8_t *end) {
         out = put_escape(out, *at, escape_of(*at));
         at++;
     }
-}
-
-static uint8_t *put_char(uint8_t *out, Py_UCS4 c) {
-    if (c < 0x800) {
-        *out++ = (uint8_t)(0xc0 | c >> 6);
-    } else {
-        if (c < 0x10000) {
-            *out++ = (uint8_t)(0xe0 | c >> 12);
-        } else {
-            *out++ = (uint8_t)(0xf0 | c >> 18);
-            *out++ = (uint8_t)(0x80 | (c >> 12 & 63));
-        }
-        *out++ = (uint8_t)(0x80 | (c >> 6 & 63));
-    }
-    *out++ = (uint8_t)(0x80 | (c & 63));
-    return out;
 }
 
 /* NULL for half a pair of surrogates. */
@@ -186,22 +176,67 @@ static int same_key(PyObject *left, PyObject *right) {
     return hash == ((PyASCIIObject *)left)->hash && PyUnicode_Compare(left, right) == 0;
 }
 
-/* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
-static const Node *member_of(Writer *w, const Node *was, const Node *next, PyObject *key) {
-    const Node *nodes = w->record->nodes, *end = nodes + was->after;
-    if (next < end && same_key(next->key, key)) {
-        return next;
-    }
-    const Node *stop = next;
-    for (int round = 0; round < 2; round++) {
-        for (; next < end && (round == 0 || next < stop) && w->budget > 0; next = nodes + next->after, w->budget--) {
-            if (same_key(next->key, key)) {
-                return next;
-            }
+/* The first of the nodes from `at` up to `end` with a key; NULL for none, or when enough have been compared. */
+static const Node *among(Writer *w, const Node *at, const Node *end, PyObject *key) {
+    for (; at < end && w->left > 0; at = w->record->nodes + at->after, w->left--) {
+        if (same_key(at->key, key)) {
+            return at;
         }
-        next = was + 1;
     }
     return NULL;
+}
+
+static uint32_t hash_of(PyObject *key) { return (uint32_t)((PyASCIIObject *)key)->hash; }
+
+/* Sorts the members of all objects; 0 if there is no memory. */
+static int find_members(Writer *w) {
+    const Node *nodes = w->record->nodes;
+    for (size_t n = 0; n < w->record->count; n++) {
+        const Node *end = nodes + (PyDict_CheckExact(nodes[n].value) ? nodes[n].after : 0);
+        for (const Node *at = nodes + n + 1; at < end; at = nodes + at->after) {
+            if (!lookup_add(&w->members, member_number((uint32_t)n, hash_of(at->key)), (uint32_t)(at - nodes))) {
+                return 0;
+            }
+        }
+    }
+    lookup_sort(&w->members);
+    return 1;
+}
+
+/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
+static const Node *sorted_member(Writer *w, const Node *was, PyObject *key) {
+    if (w->members.count == 0 && !find_members(w)) {
+        w->to->failed = 1;
+        return NULL;
+    }
+    if (!PyUnicode_CheckExact(key)) {
+        return NULL;
+    }
+    const Node *nodes = w->record->nodes;
+    uint32_t number = member_number((uint32_t)(was - nodes), hash_of(key));
+    for (size_t at = lookup_end(&w->members, number); lookup_has(&w->members, at, number); at--) {
+        const Node *node = nodes + lookup_node(&w->members, at);
+        if (same_key(node->key, key)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
+static const Node *member_of(Writer *w, const Node *was, const Node *next, PyObject *key) {
+    const Node *end = w->record->nodes + was->after;
+    if (!(was->flags & TWICE)) {
+        if (next < end && same_key(next->key, key)) {
+            return next;
+        }
+        const Node *found = among(w, next, end, key);
+        found = found ? found : among(w, was + 1, next, key);
+        if (found || w->left > 0) {
+            return found;
+        }
+    }
+    return sorted_member(w, was, key);
 }
 
 /* The text between two parts: as it stands between them, or a comma. */
@@ -242,18 +277,18 @@ static int write_member(Writer *w, PyObject *key, PyObject *item, const Node *no
     }
     Py_DECREF(key);
     Py_DECREF(item);
-    return failed;
+    return failed || w->to->failed ? -1 : 0;
 }
 
-/* An object beside the one that stood in its place. */
+/* An object beside another one. */
 static int write_paired(Writer *w, PyObject *value, const Node *was) {
     const Node *nodes = w->record->nodes, *next = was + 1, *end = nodes + was->after, *last = NULL;
     PyObject *key, *item;
     Py_ssize_t at = 0;
-    int first = 1;
+    int first = 1, twice = was->flags & TWICE;
     while (PyDict_Next(value, &at, &key, &item)) {
         /* Most members are as they were, and where they were. */
-        if (next < end && next->key == key && next->value == item && next->flags & SCALAR &&
+        if (next < end && next->key == key && next->value == item && next->flags & SCALAR && !twice &&
             (last ? nodes + last->after == next : first && next == was + 1)) {
             piece_copy(w->to, last ? last->to : was->from, next->to);
             last = next++;
@@ -286,7 +321,7 @@ static int write_object(Writer *w, PyObject *value) {
         failed = failed || write_value(w, item, NULL);
         Py_DECREF(key);
         Py_DECREF(item);
-        if (failed) {
+        if (failed || w->to->failed) {
             return -1;
         }
         before = ',';
@@ -331,7 +366,7 @@ static int write_list(Writer *w, PyObject *value, const Node *was, const Node *e
         PyObject *item = Py_NewRef(PyList_Check(value) ? PyList_GET_ITEM(value, n) : PyTuple_GET_ITEM(value, n));
         int failed = write_value(w, item, node ? node : each);
         Py_DECREF(item);
-        if (failed) {
+        if (failed || w->to->failed) {
             return -1;
         }
         last = node;
@@ -345,14 +380,41 @@ static int write_list(Writer *w, PyObject *value, const Node *was, const Node *e
     return 0;
 }
 
+/* Fills the table of lists and objects; 0 if there is no memory. */
+static int find_places(Writer *w) {
+    const Node *nodes = w->record->nodes;
+    for (size_t n = 0; n < w->record->count; n++) {
+        if (!(nodes[n].flags & SCALAR) && !lookup_add(&w->places, (uint32_t)(uintptr_t)nodes[n].value, (uint32_t)n)) {
+            return 0;
+        }
+    }
+    lookup_sort(&w->places);
+    return 1;
+}
+
+/* The node of a list or object that was read, wherever it stands now; of any other one `was`, what stood in its place. */
+static const Node *origin_of(Writer *w, PyObject *value, const Node *was) {
+    /* One that was read is held by the record, by where it stands, and by us. */
+    if ((was && was->value == value) || Py_REFCNT(value) < 3 || w->record->count == 0) {
+        return was;
+    }
+    if (w->places.count == 0 && !find_places(w)) {
+        w->to->failed = 1;
+        return was;
+    }
+    uint32_t address = (uint32_t)(uintptr_t)value;
+    size_t at = lookup_end(&w->places, address);
+    return lookup_has(&w->places, at, address) ? w->record->nodes + lookup_node(&w->places, at) : was;
+}
+
 static int write_container(Writer *w, PyObject *value, const Node *was) {
     if (Py_EnterRecursiveCall(" while serializing an object")) {
         return -1;
     }
     int failed;
-    if (PyDict_CheckExact(value)) {
-        int paired = was && PyDict_CheckExact(was->value) && !(was->flags & TWICE);
-        failed = paired ? write_paired(w, value, was) : write_object(w, value);
+    was = origin_of(w, value, was);
+    if (PyDict_Check(value)) {
+        failed = was && PyDict_CheckExact(was->value) ? write_paired(w, value, was) : write_object(w, value);
     } else {
         failed = write_list(w, value, was && PyList_CheckExact(was->value) ? was : NULL, NULL);
     }
@@ -360,19 +422,16 @@ static int write_container(Writer *w, PyObject *value, const Node *was) {
     return failed;
 }
 
-/* Whether a float stands for a number beyond a double, and is still the one that was read. */
-static int is_beyond(PyObject *value, const Node *was) {
-    return was && PyFloat_CheckExact(was->value) && PyFloat_AS_DOUBLE(value) == PyFloat_AS_DOUBLE(was->value) &&
-           Py_ABS(PyFloat_AS_DOUBLE(value)) == DBL_MAX;
-}
+/* As msgspec: what inherits from them is written as they are. */
+static int is_container(PyObject *value) { return PyDict_Check(value) || PyList_Check(value) || PyTuple_Check(value); }
 
 /* `was`: what stood in its place. */
 static int write_value(Writer *w, PyObject *value, const Node *was) {
     PyTypeObject *type = Py_TYPE(value);
-    if (type == &PyDict_Type || type == &PyList_Type || type == &PyTuple_Type) {
+    if (type == &PyDict_Type || type == &PyList_Type) {
         return write_container(w, value, was);
     }
-    if (was && (was->value == value || (type == &PyFloat_Type && is_beyond(value, was)))) {
+    if (was && was->value == value) {
         piece_copy(w->to, was->from, was->to);
         return 0;
     }
@@ -387,22 +446,29 @@ static int write_value(Writer *w, PyObject *value, const Node *was) {
         answer_put(w->to, word, strlen(word));
         return 0;
     }
-    return write_by_encoder(w, value);
+    return is_container(value) ? write_container(w, value, was) : write_by_encoder(w, value);
+}
+
+static int write_result(Writer *w, PyObject *result) {
+    const Node *was = w->record->count ? w->record->nodes : NULL;
+    if ((PyList_Check(result) || PyTuple_Check(result)) && was && PyDict_CheckExact(was->value) &&
+        origin_of(w, result, was) == was) {
+        /* One document that became several: each beside the one that there was. */
+        return write_list(w, result, NULL, was);
+    }
+    return write_value(w, result, was);
 }
 
 int record_write(const Record *record, PyObject *result, Answer *to) {
-    Writer w = {record, to, 10000 + 64 * record->count};
-    const Node *was = record->count ? record->nodes : NULL;
-    int failed;
-    if ((PyList_CheckExact(result) || PyTuple_CheckExact(result)) && was && PyDict_CheckExact(was->value)) {
-        /* One document that became several: each beside the one that there was. */
-        failed = write_list(&w, result, NULL, was);
-    } else {
-        failed = write_value(&w, result, was);
-    }
-    if (!failed && to->failed) {
+    Writer w = {.record = record, .to = to, .left = COMPARED + COMPARED_EACH * record->count};
+    /* Held by us, as all that is written (`origin_of`). */
+    Py_INCREF(result);
+    int failed = write_result(&w, result);
+    Py_DECREF(result);
+    lookup_free(&w.places);
+    lookup_free(&w.members);
+    if (to->failed && !PyErr_Occurred()) {
         PyErr_NoMemory();
-        failed = -1;
     }
-    return failed ? -1 : 0;
+    return failed || to->failed ? -1 : 0;
 }

@@ -61,6 +61,36 @@ static inline const uint8_t *string_end(const uint8_t *at, const uint8_t *end, i
     return NULL;
 }
 
+/* No fewer values than a text has: one for each bracket that opens and for each comma outside of strings, and one more. */
+static inline size_t most_values(const uint8_t *at, const uint8_t *end) {
+    size_t count = 1;
+    int seen = 0;
+    while (at < end) {
+        if (end - at >= 16) {
+            v128_t v = wasm_v128_load(at);
+            v128_t opens = wasm_i8x16_eq(wasm_v128_or(v, wasm_i8x16_splat(0x20)), wasm_i8x16_splat('{'));
+            uint32_t parts = wasm_i8x16_bitmask(wasm_v128_or(opens, wasm_i8x16_eq(v, wasm_i8x16_splat(','))));
+            uint32_t quotes = wasm_i8x16_bitmask(wasm_i8x16_eq(v, wasm_i8x16_splat('"')));
+            uint32_t n = quotes ? (uint32_t)__builtin_ctz(quotes) : 16;
+            count += (size_t)__builtin_popcount(parts & ((1u << n) - 1));
+            at += n;
+            if (!quotes) {
+                continue;
+            }
+        }
+        if (*at == '"') {
+            const uint8_t *close = string_end(at + 1, end, &seen);
+            if (close == NULL) {
+                return count;
+            }
+            at = close;
+        }
+        count += *at == ',' || (*at | 0x20) == '{';
+        at++;
+    }
+    return count;
+}
+
 /* Of a key's bytes, for the table of those seen lately. */
 static inline uint32_t key_hash(const uint8_t *at, const uint8_t *end) {
     uint32_t hash = (uint32_t)(end - at) * 0x9e3779b1u, word;
@@ -126,20 +156,21 @@ static inline int32_t wide_char(const uint8_t **at, const uint8_t *end) {
     return found < least[more] || found > 0x10ffff || (found >= 0xd800 && found < 0xe000) ? -1 : found;
 }
 
-/* The characters of a string into `out`, which has room for as many as it has bytes; how many there are, or -1. `bits`: all
+/* The next characters of a string into `out`, at most `room` of them: how many, or -1; `at` goes behind them. `bits` gets all
  * bits that they have. */
-static inline int64_t string_chars(const uint8_t *at, const uint8_t *end, uint32_t *out, uint32_t *bits) {
-    uint32_t *to = out, all = 0;
-    while (at < end) {
-        uint8_t c = *at;
+static inline int64_t string_chars(const uint8_t **at, const uint8_t *end, uint32_t *out, size_t room, uint32_t *bits) {
+    const uint8_t *p = *at;
+    uint32_t *to = out, *full = out + room, all = *bits;
+    while (p < end && to < full) {
+        uint8_t c = *p;
         int32_t found = c;
         if (c == '\\') {
-            at++;
-            found = at < end ? escaped(&at, end) : -1;
+            p++;
+            found = p < end ? escaped(&p, end) : -1;
         } else if (c >= 0x80) {
-            found = wide_char(&at, end);
+            found = wide_char(&p, end);
         } else {
-            at++;
+            p++;
         }
         if (found < 0) {
             return -1;
@@ -147,8 +178,26 @@ static inline int64_t string_chars(const uint8_t *at, const uint8_t *end, uint32
         all |= (uint32_t)found;
         *to++ = (uint32_t)found;
     }
+    *at = p;
     *bits = all;
     return to - out;
+}
+
+/* A character beyond ASCII as UTF-8, which is not half a pair of surrogates. */
+static inline uint8_t *put_char(uint8_t *out, uint32_t c) {
+    if (c < 0x800) {
+        *out++ = (uint8_t)(0xc0 | c >> 6);
+    } else {
+        if (c < 0x10000) {
+            *out++ = (uint8_t)(0xe0 | c >> 12);
+        } else {
+            *out++ = (uint8_t)(0xf0 | c >> 18);
+            *out++ = (uint8_t)(0x80 | (c >> 12 & 63));
+        }
+        *out++ = (uint8_t)(0x80 | (c >> 6 & 63));
+    }
+    *out++ = (uint8_t)(0x80 | (c & 63));
+    return out;
 }
 
 /* Kinds of numbers: none; whole, in `whole`; a fraction, in `real`; one that needs more digits than 19 or is out of range. */

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from headrace_pipelines import Pipelines
+from headrace_pipelines import BulkOutcome, Pipelines
+from tests.properties.exact_numbers import Source, read
 
 COUNT = int(os.environ.get("HEADRACE_TEST_DOCUMENTS", "600"))
 SEED = int(os.environ.get("HEADRACE_SEED", "1"))
@@ -47,7 +48,7 @@ def process(doc):
             break
         at = places[draw(len(places))]
         keys = names(at)
-        action = draw(11)
+        action = draw(13)
         if action == 0:
             if isinstance(at, dict):
                 at["new" + str(draw(3))] = [1, 2.5, "ü", None, True, "a\\"\\n\\u0001"][draw(6)]
@@ -93,6 +94,13 @@ def process(doc):
             at.reverse()
         elif action == 10:
             at.clear() if at is not doc else None
+        elif action == 11 and isinstance(at, dict):
+            # All members in another order.
+            turned = list(at.items())[::-1]
+            at.clear()
+            at.update(turned)
+        elif action == 12 and isinstance(at, list):
+            del at[: len(at) // 2]
     if len(KEPT) > 20:
         del KEPT[:]
     return {**doc, "copied": 1} if draw(4) == 0 else doc
@@ -109,7 +117,7 @@ function process(doc) {
   for (let turns = draw(4); turns > 0; turns--) {
     const places = containers(doc)
     if (places.length > 300) break
-    const at = places[draw(places.length)], keys = names(at), action = draw(11)
+    const at = places[draw(places.length)], keys = names(at), action = draw(13)
     if (action === 0) {
       if (listed(at)) at.push('added')
       else { const value = [1, 2.5, 'ü', null, true, 'a"\\n\\u0001'][draw(6)]; at['new' + draw(3)] = value }
@@ -138,7 +146,11 @@ function process(doc) {
     } else if (action === 9 && listed(at)) at.reverse()
     else if (action === 10 && at !== doc) {
       if (listed(at)) at.length = 0; else for (const name of Object.keys(at)) delete at[name]
-    }
+    } else if (action === 11 && !listed(at)) {
+      const turned = Object.entries(at).reverse()
+      for (const [name] of turned) delete at[name]
+      for (const [name, value] of turned) at[name] = value
+    } else if (action === 12 && listed(at)) at.splice(0, Math.floor(at.length / 2))
   }
   if (KEPT.length > 20) KEPT.length = 0
   return draw(4) === 0 ? {...doc, copied: 1} : doc
@@ -193,8 +205,12 @@ class Documents:
         return self.string() if draw < 0.9 else self.random.choice(["true", "false", "null"])
 
     def object(self, depth: int, first: str = "") -> str:
-        """Sometimes with a key twice, or spelled with an escape."""
-        keys = [f'"k{self.random.randrange(12)}"' for _ in range(self.random.choice([0, 1, 3, 6, 40]))]
+        """Sometimes with a key twice, or spelled with an escape; sometimes with many members, all of them scalars."""
+        if self.random.random() < 0.02:
+            names, depth = self.random.choices(range(4000), k=self.random.choice([100, 800])), 0
+        else:
+            names = self.random.choices(range(12), k=self.random.choice([0, 1, 3, 6, 40]))
+        keys = [f'"k{name}"' for name in names]
         keys = [key if self.random.random() < 0.9 else key.replace("k", "\\u006b") for key in keys]
         members = [f"{key}{self.space()}:{self.space()}{self.value(depth)}" for key in keys]
         members += [first] if first else []
@@ -234,13 +250,17 @@ def spelled(value: Any) -> str:
     return json.dumps(value)
 
 
-def through(language: str, source: str, texts: list[str]) -> list[bytes]:
+def outcome_of(language: str, source: str, texts: list[str], **limits: str) -> BulkOutcome:
     # A call that is interrupted runs a document twice, which its globals show.
-    udf = {"language": language, "source": source, "limits": {"timeout": "5s"}}
+    udf = {"language": language, "source": source, "limits": {"timeout": "5s", **limits}}
     stage = {"name": "s", "type": "wasm", "config": {"udf_name": "u"}}
     pipelines = Pipelines.load({"p": {"type": "document", "stages": [stage]}}, {"u": udf})
     body = "".join(f'{{"index":{{"_index":"i"}}}}\n{text}\n' for text in texts).encode()
-    outcome = pipelines.run_bulk("p", body, timeout=120)
+    return pipelines.run_bulk("p", body, timeout=120)
+
+
+def through(language: str, source: str, texts: list[str]) -> list[bytes]:
+    outcome = outcome_of(language, source, texts)
     assert outcome.failures == []
     return outcome.body.split(b"\n")[1::2]
 
@@ -267,7 +287,11 @@ def test_what_a_udf_makes_of_a_document_is_what_json_says(language: str, source:
     names: dict[str, Any] = {}
     exec(PYTHON, names)
     for at, text in enumerate(texts):
-        expected = json.loads(spelled(names["process"](value_of(text))))
+        document = read(text)
+        source = Source(document, counted=language == "javascript")
+        made = names["process"](document)
+        assert source.lost(read(found[at]), made) == [], (at, text)
+        expected = json.loads(spelled(made))
         got = value_of(found[at])
         if language == "javascript":
             expected, got = as_doubles(expected), as_doubles(got)
@@ -281,11 +305,90 @@ NUMBERS_KEPT = [
     ("python", "return [doc, {'f': doc['f'], 'g': doc['f']}]", '{"f":1.50,"g":1.5}'),
     ("javascript", "doc.n = 1\n  return doc", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
     ("javascript", "doc.l.push(1.5); return {...doc}", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0},1.5]}'),
-    ("javascript", "return JSON.parse(JSON.stringify({...doc, u: undefined}))", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    (
+        "javascript",
+        "return JSON.parse(JSON.stringify({...doc, u: undefined}))",
+        '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
     ("javascript", "doc.f = undefined; return doc", '{"n":2.50,"l":[1e2,{"x":-0.0}]}'),
-    ("javascript", "doc.n = {toJSON(key) { return key + '!' }}; return doc", '{"n":"n!","f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    (
+        "javascript",
+        "doc.n = {toJSON(key) { return key + '!' }}; return doc",
+        '{"n":"n!","f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
     ("javascript", "return [doc, {f: doc.f, g: doc.f}]", '{"f":1.50,"g":1.5}'),
-]  # fmt: skip
+    # Lists and objects are themselves wherever they stand.
+    ("python", "doc['m'] = doc.pop('l')\n  return doc", '{"n":2.50,"f":1.50,"m":[1e2,{"x":-0.0}]}'),
+    ("python", "del doc['l'][0]\n  return doc", '{"n":2.50,"f":1.50,"l":[{"x":-0.0}]}'),
+    ("python", "return doc['l'].pop()", '{"x":-0.0}'),
+    ("python", "return [doc['l'][1]]", '{"x":-0.0}'),
+    ("javascript", "doc.m = doc.l; delete doc.l; return doc", '{"n":2.50,"f":1.50,"m":[1e2,{"x":-0.0}]}'),
+    ("javascript", "doc.l = doc.l.filter(x => x.x === 0); return doc", '{"n":2.50,"f":1.50,"l":[{"x":-0.0}]}'),
+    ("javascript", "return doc.l.pop()", '{"x":-0.0}'),
+    ("javascript", "return [doc.l[1]]", '{"x":-0.0}'),
+    # A number has no identity but under its key.
+    ("javascript", "doc.l.shift(); doc.g = doc.f; return doc", '{"n":2.50,"f":1.50,"l":[{"x":-0.0}],"g":1.5}'),
+    # What looks like the object that was read.
+    (
+        "python",
+        "import collections\n  return collections.OrderedDict(doc, n=1)",
+        '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
+    (
+        "python",
+        "class L(list): pass\n  doc['l'] = L(doc['l'])\n  return doc",
+        '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}',
+    ),
+    ("javascript", "doc.n = 1; return new Proxy(doc, {})", '{"n":1,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    ("javascript", "doc.l = new Proxy(doc.l, {}); return doc", '{"n":2.50,"f":1.50,"l":[1e2,{"x":-0.0}]}'),
+    (
+        "javascript",
+        "doc.l = new Proxy(new Proxy([1, doc], {}), {}); delete doc.n; doc.l[1] = doc.f; return doc",
+        '{"f":1.50,"l":[1,1.5]}',
+    ),
+]
+WRITTEN = {
+    # JavaScript, what `JSON.stringify` writes of it.
+    "class E extends Map { toJSON() { this.n = 1 + (this.n ?? 0); return this } } return {e: new E}": '{"e":{"n":1}}',
+    "const e = new Number(1); e.toJSON = () => (e.n = 1 + (e.n ?? 0), Object(e.n)); return {e, n: e}": '{"e":1,"n":2}',
+    "BigInt.prototype.toJSON = function () { return this + 1n + '' }; return {b: 1n, c: [2n]}": '{"b":"2","c":["3"]}',
+    "return {a: Object(true), b: Object('x'), c: new Date(0), d: [undefined, () => 1], e: Symbol()}":
+        '{"a":true,"b":"x","c":"1970-01-01T00:00:00.000Z","d":[null,null]}',
+    "return {a: new Map([[1, 2]]), b: Uint8Array.of(1, 2), c: {'': undefined}, d: 1 / 0, e: -0}":
+        '{"a":{},"b":{"0":1,"1":2},"c":{},"d":null,"e":0}',
+    "return {a: Object.assign(new Map, {x: {toJSON: key => key}}), b: true, c: false, d: null, e: 1e21}":
+        '{"a":{"x":"x"},"b":true,"c":false,"d":null,"e":1e+21}',
+    "return {a: JSON.rawJSON('1.50'), b: [JSON.rawJSON('\"x\"')]}": '{"a":1.50,"b":["x"]}',
+}  # fmt: skip
+
+
+TURNED = {
+    "python": "turned = list(doc['o'].items())[::-1]; doc['o'].clear(); doc['o'].update(turned)\n",
+    "javascript": "doc.o = Object.fromEntries(Object.entries(doc.o).reverse())\n",
+}
+
+
+@pytest.mark.parametrize("count", [3, 200, 3000])
+@pytest.mark.parametrize("language", SAME)
+def test_members_in_another_order_keep_their_digits(language: str, count: int):
+    members = [f'"k{at}":{at}.50' for at in range(count)]
+    source = SAME[language].replace("return", f"{TURNED[language]}    return", 1)
+    (found,) = through(language, source, ['{"o":{' + ",".join(members) + "}}"])
+    assert found.decode() == '{"o":{' + ",".join(reversed(members)) + "}}"
+
+
+@pytest.mark.parametrize("code", WRITTEN)
+def test_what_is_no_plain_object_is_written_as_by_stringify(code: str):
+    (found,) = through("javascript", f"function process(doc) {{ {code} }}", ["{}"])
+    assert found.decode() == WRITTEN[code]
+
+
+@pytest.mark.parametrize("language", SAME)
+def test_of_a_key_that_stands_twice_the_last_value_keeps_its_digits(language: str):
+    text = '{"a":{"x":1.50,"b":7},"b":1e400,"a":{"x":2.50,"y":[3.50]},"c":{"z":1,"z":1.0}}'
+    change = {"python": "doc['n'] = 1\n", "javascript": "doc.n = 1\n"}[language]
+    (found,) = through(language, SAME[language].replace("return", f"{change}    return", 1), [text])
+    assert found.decode() == '{"a":{"x":2.50,"y":[3.50]},"b":1e400,"c":{"z":1.0},"n":1}'
 
 
 @pytest.mark.parametrize(("language", "code", "expected"), NUMBERS_KEPT)

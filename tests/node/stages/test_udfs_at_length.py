@@ -139,7 +139,7 @@ async def test_hostile_code_costs_no_memory_and_no_other_udf(serve: Serve, name:
         upload = {
             "language": language,
             "source": source(language, code),
-            "limits": {"timeout": "50ms", "memory": "64mb"},
+            "limits": {"timeout": "150ms", "memory": "64mb"},
         }
         made = await http.put(f"/_udf/{name}-{at}", upload)
         assert made.status == 201, (code, made.body)

@@ -36,6 +36,13 @@ impl Interrupt {
         Some(Self { breaker: at(number(0)?)?, slot: at(number(1)?)?, exception: number(2)?, bit: number(3)? })
     }
 
+    /// Whether a word that is written from outside lies in a range, or reaches into it.
+    pub(crate) fn is_within(&self, from: *const u8, len: usize) -> bool {
+        let from = from.addr();
+        let reaches = |word: *mut u32| word.addr() < from + len && from < word.addr() + size_of::<u32>();
+        reaches(self.breaker) || reaches(self.slot)
+    }
+
     /// Asks the interpreter to raise; `again` when it was asked before and may have lost the bit to a store of its own.
     ///
     /// # Safety
@@ -58,5 +65,26 @@ impl Interrupt {
     pub(crate) unsafe fn withdraw(&self) {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(self.slot) }.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_with_its_words_are_told_from_others() {
+        // The description at 0, the breaker at 32, the slot at 48.
+        let mut memory = [0u32; 16];
+        memory[..4].copy_from_slice(&[32, 48, 7, 1].map(u32::to_le));
+        let base = memory.as_mut_ptr().cast::<u8>();
+        let interrupt = Interrupt::new(base, 64, 0).unwrap();
+        let within = |from: usize, len| interrupt.is_within(base.wrapping_add(from), len);
+        for (from, len) in [(0, 32), (36, 12), (52, 12), (64, 0), (33, 0)] {
+            assert_eq!(within(from, len), from == 33, "{from} {len}");
+        }
+        for (from, len) in [(0, 33), (31, 2), (35, 1), (40, 9), (51, 4), (0, 64), (32, 4)] {
+            assert!(within(from, len), "{from} {len}");
+        }
     }
 }

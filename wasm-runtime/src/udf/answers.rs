@@ -18,6 +18,7 @@ const PIECES: u32 = 2;
 /// Bits of what an answer says of its call.
 const STOPPED: u32 = 1;
 const SPENT: u32 = 2;
+const FULL: u32 = 4;
 
 /// The rest of an answer that has not been read.
 struct Reader<'a>(&'a [u8]);
@@ -61,19 +62,31 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     let mut rest = Reader(answer);
     let (count, state) = (rest.number()? as usize, rest.number()?);
     let stopped = state & STOPPED != 0;
-    if if stopped { count >= docs.len() } else { count != docs.len() } {
+    // One that is full has a result at least, or a document would be tried for ever.
+    let fitting = match (stopped, state & FULL != 0) {
+        (true, false) => count < docs.len(),
+        (false, true) => (1..docs.len()).contains(&count),
+        (false, false) => count == docs.len(),
+        (true, true) => false,
+    };
+    if !fitting {
         return None;
     }
     // A range is a few bytes in the guest: without this the answers of one call could take any memory here.
     let mut room = limits.memory_pages as usize * PAGE as usize;
     let mut results = Vec::with_capacity(count);
     for (document, _) in &docs[..count] {
+        let before = room;
         let kind = rest.number()?;
         let body = rest.text()?;
         let ctx = if contexts { rest.text()? } else { &[] };
         results.push(match kind {
             NOTHING => context(ctx).map(|ctx| UdfResult { output: Answer::Json(None), ctx }),
             PIECES => match assembled(body, document, limits, &mut room)? {
+                // It goes alone, and those after it anew.
+                Err(_) if room < before && !results.is_empty() => {
+                    return Some(Answered { results, interrupted: None, spent: state & SPENT != 0 });
+                }
                 Ok(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(text), ctx }),
                 Err(fault) => Err(fault),
             },
@@ -86,7 +99,8 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
 }
 
 /// The text of a result in pieces, `None` if it is the document as it was; or that it is too long, alone or with those
-/// before it. `room`: bytes that the texts of one call may still have, at most as many as its guest may have of memory.
+/// before it. `room`: bytes that the texts of one call may still have, at most as many as its guest may have of memory; none
+/// after one that is too long with those before it.
 fn assembled(
     pieces: &[u8],
     document: &[u8],
@@ -106,6 +120,7 @@ fn assembled(
         return Some(Err(fault));
     }
     let Some(left) = room.checked_sub(len) else {
+        *room = 0;
         let most = limits.memory_pages as usize * PAGE as usize;
         return Some(Err(Fault::memory(format!("the answers of one call have more than {most} bytes; answer less"))));
     };
@@ -210,9 +225,26 @@ mod tests {
         let result = [words(&[2, piece.len() as u32 + 1]), piece, b"]".to_vec()].concat();
         let docs: Vec<(&[u8], &Meta)> = vec![(&document, &meta); 3];
         let answer = [words(&[3, 0]), result.repeat(3)].concat();
-        let results = read(&answer, &docs, false, &limits).ok().unwrap().results;
-        let kinds: Vec<_> = results.iter().map(|result| result.as_ref().err().map(|fault| fault.status)).collect();
-        assert_eq!(kinds, [None, Some(429), Some(429)]);
+        let kinds = |docs: &[_], answer: &[u8]| -> Vec<_> {
+            let results = read(answer, docs, false, &limits).ok().unwrap().results;
+            results.iter().map(|result| result.as_ref().err().map(|fault| fault.status)).collect()
+        };
+        // The rest is called for again: a document fails for its own answer only.
+        assert_eq!(kinds(&docs, &answer), [None]);
+        let long = [words(&[2, 24]), words(&[0, 39_999, 0]).repeat(2)].concat();
+        assert_eq!(kinds(&docs[..1], &[words(&[1, 0]), long].concat()), [Some(429)]);
+    }
+
+    #[test]
+    fn an_answer_that_is_full_has_the_results_before() {
+        let meta = Meta::default();
+        let docs: Vec<(&[u8], &Meta)> = vec![(DOCUMENT, &meta); 3];
+        let results = |count, state| {
+            let answer = [words(&[count, state]), words(&[0, 0]).repeat(count as usize)].concat();
+            read(&answer, &docs, false, &limits()).ok().map(|answered| answered.results.len())
+        };
+        assert_eq!([0, 1, 2, 3].map(|count| results(count, 4)), [None, Some(1), Some(2), None]);
+        assert_eq!([results(2, 0), results(2, 5)], [None, None]);
     }
 
     #[test]
@@ -226,7 +258,7 @@ mod tests {
         }
         assert_eq!(text_of(&[whole.clone(), vec![0]].concat(), false), None, "more behind it");
         assert_eq!(text_of(&whole, true), None, "no context");
-        for head in [[0, 0, 2, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 3, 0], [1, 0, 2, u32::MAX]] {
+        for head in [[0, 0, 2, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 4, 0, 0], [1, 0, 3, 0], [1, 0, 2, u32::MAX]] {
             assert_eq!(text_of(&words(&head), false), None, "{head:?}");
         }
         assert_eq!(text_of(&answer(&[(0, 15, &"x".repeat(90))]), false), None, "over the limit of an output");

@@ -15,9 +15,10 @@ pub(crate) const PREFIX: usize = 4;
 
 /// Report of a call over several documents.
 pub(crate) struct BatchCallReport {
-    /// One for each document, fewer if the call was interrupted; or why the call itself failed.
+    /// One for each document, fewer if the call was interrupted, or had no memory for the answer of the next document; or why
+    /// the call itself failed.
     pub(crate) results: Result<Vec<Result<UdfResult, Fault>>, Fault>,
-    /// Why the document after the last one of `results` has none.
+    /// Why the document after the last one of `results` has none, where the call was interrupted.
     pub(crate) interrupted: Option<Fault>,
     pub(crate) fuel: u64,
     pub(crate) logs: Vec<LogLine>,
@@ -37,12 +38,14 @@ impl Sandbox {
         self.set_fuel(fuel);
         let log = self.limits.log * docs.len();
         self.env.as_mut(&mut self.store).log_budget = log;
-        guard.start();
-        let raw = match self.entry {
-            Entry::Interpreter { .. } => self.run_documents(docs, pipeline),
-            _ => self.run_texts(docs),
+        let (raw, ended) = match self.entry {
+            Entry::Interpreter { .. } => self.run_documents(docs, pipeline, guard),
+            _ => {
+                guard.start();
+                let raw = self.run_texts(docs);
+                (raw, guard.end())
+            }
         };
-        let ended = guard.end();
         let logs = std::mem::take(&mut self.env.as_mut(&mut self.store).log);
         let used = fuel.saturating_sub(self.fuel_left());
         let mut interrupted = None;

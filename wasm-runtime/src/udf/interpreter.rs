@@ -47,6 +47,8 @@ impl Sandbox {
         let at = interrupts.call(&mut self.store).map_err(|error| self.blame(&error, Ended::No))?;
         let (base, len) = self.linear.whole();
         self.interrupt = Interrupt::new(base, len, at as u32 as usize);
+        self.linear = self.linear.without(self.interrupt);
+        self.env.as_mut(&mut self.store).memory = Some(self.linear);
         if self.interrupt.is_none() { Err(unknown()) } else { Ok(()) }
     }
 
@@ -75,13 +77,12 @@ impl Sandbox {
         let deadline = Deadline { at_ns: now.saturating_add(LOAD_NS), cancelled: false.into() };
         // SAFETY: the guard is dropped before this sandbox, whose memory it watches.
         let guard = unsafe { Guard::new(self.end_address(), None, Arc::new(deadline), u64::MAX, u64::MAX) }?;
-        guard.start();
-        let loaded = self.ask(&load, config).and_then(|answer| match answer {
+        let (answer, _) = self.ask(&load, config, &guard);
+        drop(guard);
+        let loaded = answer.and_then(|answer| match answer {
             0 | 1 => Ok(answer == 1),
             text => Err(answers::exception(self.answer(text)?).into()),
         });
-        guard.end();
-        drop(guard);
         match loaded {
             Ok(takes_context) => {
                 self.takes_context = takes_context;
@@ -95,17 +96,37 @@ impl Sandbox {
         }
     }
 
-    pub(crate) fn run_documents(&mut self, docs: &[(&[u8], &Meta)], pipeline: &str) -> Result<Answered, Failure> {
+    /// What the UDF makes of documents, and how the call ended, under the watch of `guard`.
+    pub(crate) fn run_documents(
+        &mut self,
+        docs: &[(&[u8], &Meta)],
+        pipeline: &str,
+        guard: &Guard,
+    ) -> (Result<Answered, Failure>, Ended) {
         let Entry::Interpreter { run, .. } = &self.entry else {
-            return Err(Fault::trap("not a UDF of an interpreter").into());
+            return (Err(Fault::trap("not a UDF of an interpreter").into()), Ended::No);
         };
         let (run, takes_context) = (run.clone(), self.takes_context);
-        let answer = self.ask(&run, &payload(docs, takes_context.then_some(pipeline)))?;
-        answers::read(self.answer(answer)?, docs, takes_context, &self.limits).map_err(Failure::Answer)
+        let (answer, ended) = self.ask(&run, &payload(docs, takes_context.then_some(pipeline)), guard);
+        let answered = answer.and_then(|answer| {
+            answers::read(self.answer(answer)?, docs, takes_context, &self.limits).map_err(Failure::Answer)
+        });
+        (answered, ended)
     }
 
-    /// Gives `bytes` to a function of the guest; its answer in its words.
-    fn ask(&mut self, function: &wasmer::TypedFunction<(i32, i32), i64>, bytes: &[u8]) -> Result<u64, Failure> {
+    /// Gives `bytes` to a function of the guest, under watch; its answer in its words, to be read when the watch is over.
+    fn ask(
+        &mut self,
+        function: &wasmer::TypedFunction<(i32, i32), i64>,
+        bytes: &[u8],
+        guard: &Guard,
+    ) -> (Result<u64, Failure>, Ended) {
+        guard.start();
+        let answer = self.ask_watched(function, bytes);
+        (answer, guard.end())
+    }
+
+    fn ask_watched(&mut self, function: &wasmer::TypedFunction<(i32, i32), i64>, bytes: &[u8]) -> Result<u64, Failure> {
         let len = i32::try_from(bytes.len()).map_err(|_| Fault::memory("documents over 2 GiB"))?;
         let at = if len <= KEPT_BUFFER { self.kept_buffer(len)? } else { self.alloc(len)? };
         self.write(at, bytes)?;

@@ -153,8 +153,8 @@ impl<'r> Invoker<'r> {
         while done.len() < docs.len() {
             let left = &docs[done.len()..];
             let docs = &left[..self.fitting(left)];
-            // Alone goes the one at which a call was interrupted, which may have had the rest of the time of all, and each of
-            // those whose call failed.
+            // Alone goes the one at which a call was interrupted, which may have had the rest of the time of all, or for whose
+            // answer there was no memory beside the others; and each of those whose call failed.
             let (results, singles) = match docs {
                 [_] => (Vec::new(), 1),
                 _ => self.call_paced(docs, at, run).map_or_else(|_| (Vec::new(), docs.len()), |results| (results, 1)),
@@ -214,7 +214,7 @@ impl<'r> Invoker<'r> {
         results.pop().unwrap_or_else(|| Err(Fault::result("the UDF gave no result")))
     }
 
-    /// The results of the documents up to the one at which the call was interrupted; one alone has a result always.
+    /// The results of the documents up to the one at which the call ended; one alone has a result always.
     fn call_group(
         &mut self,
         docs: &[(&[u8], &Meta)],

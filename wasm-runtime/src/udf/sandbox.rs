@@ -61,6 +61,7 @@ pub(crate) struct Sandbox {
     pub(crate) entry: Entry,
     fuel: *mut u64,
     end: *mut u64,
+    growth_refused: *mut u32,
     /// Address and capacity of the buffer for input that is kept in an interpreter.
     pub(crate) buffer: Option<(i32, i32)>,
     /// Whether the UDF of an interpreter takes the context of its documents.
@@ -122,6 +123,7 @@ impl Sandbox {
         env.as_mut(&mut store).memory = Some(linear);
         let fuel = find_global(&mut store, &instance, metering::REMAINING)?;
         let end = find_global(&mut store, &instance, metering::END)?;
+        let growth_refused = find_global(&mut store, &instance, GROW_FAILED)?.cast();
         let entry_point = bind_entry(&store, &instance, abi, entry).map_err(Fault::trap)?;
         Ok(Self {
             store,
@@ -132,6 +134,7 @@ impl Sandbox {
             entry: entry_point,
             fuel,
             end,
+            growth_refused,
             buffer: None,
             takes_context: false,
             interrupt: None,
@@ -167,13 +170,15 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Fills the fuel, and lets the guest run.
+    /// Fills the fuel, and lets the guest run. That an earlier call was refused memory is forgotten.
     #[inline(always)]
     pub(crate) fn set_fuel(&mut self, points: u64) {
         // SAFETY: both point into this store; found by `find_global`.
         let [fuel, end] = [self.fuel, self.end].map(|at| unsafe { AtomicU64::from_ptr(at) });
         fuel.store(points.min(i64::MAX as u64), Ordering::Relaxed);
         end.store(0, Ordering::Relaxed);
+        // SAFETY: as above; the guest does not run.
+        unsafe { *self.growth_refused = 0 };
     }
 
     pub(crate) fn fuel_left(&self) -> u64 {
@@ -290,7 +295,8 @@ impl Sandbox {
         let pointer = self.linear.pointer(ptr, len).ok_or_else(|| {
             Fault::result(format!("the UDF answered {len} bytes at address {ptr}, outside its memory"))
         })?;
-        // SAFETY: inside the memory, which is not shared; what writes to it, and the guest, want all of `self`.
+        // SAFETY: inside the memory, without the words that the watchdog writes; all else that writes to it, and the guest,
+        // wants all of `self`.
         Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
     }
 
@@ -323,8 +329,9 @@ impl Sandbox {
         matches!(global.get(&mut self.store), Value::I32(1))
     }
 
-    fn growth_refused(&mut self) -> bool {
-        self.flag(GROW_FAILED)
+    fn growth_refused(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { *self.growth_refused != 0 }
     }
 
     fn memory_fault(&self) -> Fault {
@@ -377,18 +384,23 @@ fn finite(value: f64) -> Result<Number, Fault> {
     Number::real(value).ok_or_else(|| Fault::result(format!("the UDF answered {value}, which JSON cannot hold")))
 }
 
-/// The address of one of our globals of 64 bits: the one that shows a mark set through the export.
+/// The address of one of our globals: the one that shows a mark set through the export.
 fn find_global(store: &mut Store, instance: &Instance, name: &str) -> Result<*mut u64, Fault> {
     let lost = || Fault::trap("the module was compiled without metering");
     let global = instance.exports.get_global(name).map_err(|_| lost())?.clone();
     let before = global.get(store);
-    global.set(store, Value::I64(MARK as i64)).map_err(|_| lost())?;
+    // A value of 32 bits leaves the others of its place as they are.
+    let (mark, bits) = match before {
+        Value::I32(_) => (Value::I32(MARK as i32), u64::from(u32::MAX)),
+        _ => (Value::I64(MARK as i64), u64::MAX),
+    };
+    global.set(store, mark).map_err(|_| lost())?;
     let StoreObjects::Sys(objects) = store.objects_mut();
     let address = objects
         .iter_globals()
         .map(|g| g.vmglobal().as_ptr().cast::<u64>())
         // SAFETY: each points at the value of a live global.
-        .find(|&at| unsafe { *at } == MARK)
+        .find(|&at| unsafe { *at } & bits == MARK & bits)
         .ok_or_else(lost)?;
     global.set(store, before).map_err(|_| lost())?;
     Ok(address)

@@ -54,6 +54,13 @@ def test_a_hostile_udf_is_one_clear_error(text, expected, words):
     assert seconds < 5, "a limit of 50 ms must hold within a small factor, also on a busy machine"
 
 
+def test_a_trap_is_not_blamed_on_memory_that_was_refused_to_an_earlier_call():
+    initialize = '(func (export "_initialize") (drop (memory.grow (i32.const 60000))))'
+    (state, failure), _, _ = run(wat.field_udf("unreachable", data=initialize))
+    assert state == "failed"
+    assert failure[:2] == TRAP
+
+
 def test_a_broken_sandbox_is_thrown_away_and_the_next_document_is_served():
     text = wat.field_udf(
         """(if (call $has (local.get $ctx) (i32.const 0) (i32.const 3)) (then unreachable)) (i32.const 1)""",

@@ -1,0 +1,85 @@
+"""JSON whose numbers keep the text that they were read from, and the numbers that lost theirs on a way that leaves them alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+LARGEST = sys.float_info.max
+
+
+class Whole(int):
+    """An integer with its text."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Whole:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+class Real(float):
+    """A float with its text; one beyond a double is the largest there is."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Real:
+        made = super().__new__(cls, max(-LARGEST, min(LARGEST, float(text))))
+        made.text = text
+        return made
+
+
+def read(text: str | bytes) -> Any:
+    """The value of a text, each number an object of its own."""
+    return json.loads(text, parse_int=Whole, parse_float=Real)
+
+
+class Source:
+    """A document before a UDF: where its numbers stood, by its lists and objects."""
+
+    def __init__(self, document: Any, *, counted: bool) -> None:
+        """`counted`: the place in a list says nothing once elements may be missing, as numbers of JavaScript have no identity."""
+        self.counted = counted
+        # With the value itself: no other one can have its address then.
+        self.copies: dict[int, tuple[Any, Any]] = {}
+        self.root = self._copied(document)
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            copy: Any = {key: self._copied(item) for key, item in value.items()}
+        elif isinstance(value, list):
+            copy = [self._copied(item) for item in value]
+        else:
+            return value
+        self.copies[id(value)] = (value, copy)
+        return copy
+
+    def lost(self, found: Any, made: Any) -> list[tuple[str, str]]:
+        """Numbers of `made`, the document after the UDF, whose digits are others in `found`, the text of it.
+
+        One is left alone if it is the same object under the same key of its list or object, or of what stands in the
+        place of that. Lists and objects are themselves wherever they stand.
+        """
+        return list(self._lost(found, made, self.root))
+
+    def _lost(self, found: Any, made: Any, source: Any) -> Any:
+        source = self.copies.get(id(made), (made, source))[1]
+        if isinstance(made, dict):
+            members = source if isinstance(source, dict) else {}
+            for key, item in made.items():
+                yield from self._lost(found[key], item, members.get(key))
+        elif isinstance(made, list):
+            items = self._partners(made, source if isinstance(source, list) else [])
+            for at, item in enumerate(made):
+                yield from self._lost(found[at], item, items[at] if at < len(items) else None)
+        elif made is source and isinstance(made, (Whole, Real)) and found.text != made.text:
+            yield made.text, found.text
+
+    def _partners(self, made: list[Any], items: list[Any]) -> list[Any]:
+        """Those of `items` that certainly stand where they stood."""
+        if not self.counted or len(made) == len(items):
+            return items
+        same = [self.copies.get(id(item), (item, item))[1] is was for item, was in zip(made, items, strict=False)]
+        return items[: (*same, False).index(False)] if len(made) > len(items) else []
