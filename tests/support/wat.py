@@ -62,6 +62,8 @@ ECHO = f"""(module (memory (export "memory") 2) {HEAP}
   (func (export "process") (param $p i32) (param $n i32) (result i64)
     (i64.or (i64.shl (i64.extend_i32_u (local.get $p)) (i64.const 32)) (i64.extend_i32_u (local.get $n)))))"""
 """Answers its input."""
+ECHO_OF_SINGLES = f'{ECHO[:-1]} (func (export "process_batch") (param i32 i32) (result i64) unreachable))'
+"""The same for one document in a call; fails where it gets many."""
 
 COUNTER = field_udf(
     """(global.set $n (i32.add (global.get $n) (i32.const 1)))

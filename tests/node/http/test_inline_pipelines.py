@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.settings import Settings
     from tests.conftest import Answer
 
+PREDICT = CostEstimate.predict
 BY_HANDLER = {"Accept": "application/json;q=1.0"}
 """Has a handler serve the request, and changes nothing else."""
 SHAPE = (
@@ -250,6 +251,29 @@ SEARCHES = [
     {"query": {"unknown": {}}},
     {},
 ]
+
+
+async def test_udfs_that_no_document_concerns_run_nowhere(
+    pair: Pair, name: str, through: Http, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(CostEstimate, "predict", PREDICT)
+    await through.udf(f"{name}-u", wat.ECHO)
+    idle = wasm("w", f"{name}-u") | {"if": "doc.level == 'NONE'"}
+    await through.pipeline(name, "document", idle)
+    await through.pipeline(f"{name}-timed", "document", idle, timeout="1s")
+    await through.pipeline(f"{name}-quick", "document", *SHAPE)
+    await through.index(f"{name}-q", document=f"{name}-quick")
+    for each in (name, f"{name}-timed"):
+        await pair.make(document=each)
+        quick = {"index": {"_index": f"{name}-q", "_id": "1"}}
+        for _ in range(2):
+            await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"})
+            answer = await pair.same("POST", "/_bulk", ndjson(quick, {"level": "A"}, INDEX, {"level": "A"}))
+            assert answer.headers["X-Pipeline"] == f"document={name}-quick@1,document={each}@1"
+        stats = (await through.get(f"/_pipeline/{each}/_stats")).body.decode().replace(" ", "")
+        assert '"current":0' in stats
+        for index in (pair.fast, pair.slow):
+            await through.delete(f"/{index}")
 
 
 @pytest.mark.parametrize("kinds", [("query",), ("result",), ("query", "result")])
