@@ -33,6 +33,11 @@ def answering(text: str, *, pages: int = 2) -> str:
 
 
 LOOP = field_udf("(loop (br 0)) (i32.const 1)")
+SPINS = field_udf(
+    """(local $n i32) (local.set $n (i32.const 30000000))
+    (loop $l (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n))) (i32.const 1)"""
+)
+"""Lets documents pass after some ten milliseconds."""
 TRAP = field_udf("unreachable")
 OUT_OF_BOUNDS = field_udf("(i32.load (i32.const -4))")
 RECURSION = field_udf("(i32.add (i32.const 1) (call $filter (local.get $ctx)))")

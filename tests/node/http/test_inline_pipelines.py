@@ -36,11 +36,6 @@ SHAPE = (
 )
 OWN = ("content-length", "location")
 """Headers that differ with the names and ids."""
-SPINS = wat.field_udf(
-    """(local $n i32) (local.set $n (i32.const 30000000))
-    (loop $l (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n))) (i32.const 1)"""
-)
-"""Lets documents pass after some ten milliseconds."""
 LOGS = wat.field_udf(
     "(call $log (i32.const 3) (i32.const 0) (i32.const 5)) (i32.const 1)",
     imports='(import "env" "log" (func $log (param i32 i32 i32)))',
@@ -345,7 +340,7 @@ async def test_a_pipeline_that_takes_long_runs_on_a_thread(
     pair: Pair, name: str, through: Http, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(runner, "INLINE_SECONDS", 0.005)
-    await through.udf(f"{name}-u", SPINS)
+    await through.udf(f"{name}-u", wat.SPINS)
     await through.pipeline(name, "document", wasm("w", f"{name}-u"))
     await pair.make(document=name)
     for _ in range(3):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+import threading
+import time
 
 import msgspec
 import pytest
@@ -23,7 +26,7 @@ LOGS = wat.field_udf(
     imports='(import "env" "log" (func $log (param i32 i32 i32)))',
     data='(data (i32.const 0) "hello")',
 )
-UDFS = {"logs": LOGS, "echo": wat.ECHO, "many": wat.ECHO_OF_SINGLES}
+UDFS = {"logs": LOGS, "echo": wat.ECHO, "many": wat.ECHO_OF_SINGLES, "spins": wat.SPINS}
 DOCUMENT_STAGES = [
     [DROP, SET, LOW],
     [FAIL, SET],
@@ -203,6 +206,32 @@ def test_what_is_late_is_not_counted():
     count_fused(made, again)
     assert bytes(parsed.render()).splitlines()[1] == b'{"x":1}'
     assert shown(made.stats.dump())["total_executions"] == 1
+
+
+def test_the_wait_for_the_interpreter_is_not_late():
+    (made, _) = pair([wasm("u", "spins")])
+    parsed = Bulk(ndjson({"index": {"_index": "i"}}, {}))
+    begun = threading.Event()
+    end = time.monotonic() + 1.5
+
+    def hold():
+        begun.wait()
+        while time.monotonic() < end:
+            pass
+
+    interval = sys.getswitchinterval()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    # No thread has to let go of the interpreter: the other one gets it while the engine works, and keeps it.
+    sys.setswitchinterval(60)
+    try:
+        begun.set()
+        run = attempt_fused(made.fused, parsed, end - 0.3 - time.monotonic(), [0])
+        assert time.monotonic() >= end
+    finally:
+        sys.setswitchinterval(interval)
+        holder.join()
+    assert not run.late
 
 
 @pytest.mark.parametrize("fields", [{"enabled": False}, {"timeout": "1s"}, {"on_failure": [SET | {"name": "h"}]}])
