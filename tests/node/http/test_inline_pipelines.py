@@ -258,6 +258,7 @@ async def test_udfs_that_no_document_concerns_run_nowhere(
     await through.pipeline(f"{name}-timed", "document", idle, timeout="1s")
     await through.pipeline(f"{name}-quick", "document", *SHAPE)
     await through.index(f"{name}-q", document=f"{name}-quick")
+    await through.put(f"/{name}-q/_doc/1", {"level": "W"})
     for each in (name, f"{name}-timed"):
         await pair.make(document=each)
         quick = {"index": {"_index": f"{name}-q", "_id": "1"}}
