@@ -33,6 +33,11 @@ def answering(text: str, *, pages: int = 2) -> str:
 
 
 LOOP = field_udf("(loop (br 0)) (i32.const 1)")
+SPINS = field_udf(
+    """(local $n i32) (local.set $n (i32.const 30000000))
+    (loop $l (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n))) (i32.const 1)"""
+)
+"""Lets documents pass after some ten milliseconds."""
 TRAP = field_udf("unreachable")
 OUT_OF_BOUNDS = field_udf("(i32.load (i32.const -4))")
 RECURSION = field_udf("(i32.add (i32.const 1) (call $filter (local.get $ctx)))")
@@ -62,6 +67,8 @@ ECHO = f"""(module (memory (export "memory") 2) {HEAP}
   (func (export "process") (param $p i32) (param $n i32) (result i64)
     (i64.or (i64.shl (i64.extend_i32_u (local.get $p)) (i64.const 32)) (i64.extend_i32_u (local.get $n)))))"""
 """Answers its input."""
+ECHO_OF_SINGLES = f'{ECHO[:-1]} (func (export "process_batch") (param i32 i32) (result i64) unreachable))'
+"""The same for one document in a call; fails where it gets many."""
 
 COUNTER = field_udf(
     """(global.set $n (i32.add (global.get $n) (i32.const 1)))

@@ -74,17 +74,23 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
 
 
 def attempt_fused(
-    pipeline: FusedPipeline, documents: Batch | Bulk, seconds: float, keys: list[int] | None = None
+    pipeline: FusedPipeline,
+    documents: Batch | Bulk,
+    seconds: float,
+    keys: list[int] | None = None,
+    *,
+    asked: bool = False,
 ) -> FusedRun:
     """A run by the engine alone, for `seconds` at most: over a batch, or the documents of a bulk at the targets `keys`.
 
-    It is counted by [`count_fused`]. One that is `late` has spent the documents.
+    It is counted by [`count_fused`]. One that is `late` has spent the batch; a bulk is as it was. `asked`: the bulk has
+    been asked whether its bytes rule the pipeline out.
     """
     try:
         return (
             pipeline.run(documents, seconds)
             if isinstance(documents, Batch)
-            else documents.run(pipeline, keys or [], seconds)
+            else documents.run(pipeline, keys or [], seconds, asked=asked)
         )
     except PanicException:
         raise EngineError from None

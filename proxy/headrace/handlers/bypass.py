@@ -44,7 +44,10 @@ _ANY_ID = "0"
 
 
 class _Decision(NamedTuple):
-    """A route, or that there is none. `view`: of the cluster's names, if only that one says so."""
+    """A route, or that there is none.
+
+    `view`: of the cluster's names, if only that one says so; a decision by `_STALE` is not kept.
+    """
 
     route: BypassRoute | None
     view: View | None = None
@@ -61,6 +64,8 @@ class BypassDecisions:
     def __init__(self, components: Components) -> None:
         self._components = components
         self._decisions: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
+        # A view may be large: no decision holds one that is no longer at hand.
+        self._of_view: BoundedCache[tuple[str, str], _Decision] = BoundedCache(MAX_DECISIONS)
 
     @classmethod
     def of(cls, components: Components) -> BypassDecisions | None:
@@ -74,26 +79,29 @@ class BypassDecisions:
         except RegistryError:
             return None
         self._decisions.valid_for(snapshot)
-        decision = self._cached(method, target)
+        decision = self._cached(snapshot, method, target)
         if decision is not None:
             return decision.route
         plain = _BY_ID.fullmatch(target)
         if plain is not None and "pipeline" not in target:
             same = f"{plain[1]}{_ANY_ID}{plain[2]}"
-            decision = self._cached(method, same) or self._add(snapshot, method, same)
+            decision = self._cached(snapshot, method, same) or self._add(snapshot, method, same)
             if decision.route is None or decision.route.target is None:
                 return decision.route
         return self._add(snapshot, method, target).route
 
-    def _cached(self, method: str, target: str) -> _Decision | None:
+    def _cached(self, snapshot: Snapshot, method: str, target: str) -> _Decision | None:
         decision = self._decisions.get((method, target))
-        current = decision is None or decision.view is None or decision.view is self._components.resolver.fresh
-        return decision if current else None
+        if decision is None and (view := self._components.resolver.fresh) is not None:
+            decision = self._of_view.valid_for(snapshot, view).get((method, target))
+        return decision
 
     def _add(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
         decision = self._decide(snapshot, method, Target.parse(target))
-        if len(target) <= MAX_LENGTH:
-            self._decisions.set((method, target), decision)
+        if len(target) <= MAX_LENGTH and decision.view is not _STALE:
+            view = decision.view
+            decisions = self._decisions if view is None else self._of_view.valid_for(snapshot, view)
+            decisions.set((method, target), decision)
         return decision
 
     def created(self) -> None:

@@ -8,13 +8,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, execute
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from headrace.settings import Settings
     from headrace_pipelines import Batch, Bulk, Execution, FusedPipeline, FusedRun, Run
@@ -30,12 +31,49 @@ INLINE_NS_ON_FEW_CORES = 2_000_000
 INLINE_BYTES = 1 << 20
 """Maximum length in bytes of a batch that such pipelines run on the event loop."""
 INLINE_SECONDS = 0.005
-"""Seconds after which a run on the event loop is ended and starts again on a thread."""
+"""Seconds after which a run on the event loop, or all those of a request, are ended and start again on a thread."""
+
+
+def _work(pipeline: Pipeline, nbytes: int) -> int:
+    return nbytes * (len(pipeline.nodes) + 1)
 
 
 def _is_safe(pipeline: Pipeline, nbytes: int) -> bool:
     """Whether a run over so many bytes is surely short."""
-    return pipeline.inline_safe and nbytes * (len(pipeline.nodes) + 1) <= INLINE_WORK
+    return pipeline.inline_safe and _work(pipeline, nbytes) <= INLINE_WORK
+
+
+def _measured(pipeline: Pipeline, work: Callable[[], FusedRun]) -> FusedRun | None:
+    """The run that `work` makes, whose time counts for the cost estimate; `None` for one that is late."""
+    start = time.thread_time_ns()
+    run = work()
+    if run.nbytes:
+        pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
+    return _unless_late(run)
+
+
+def _unless_late(run: FusedRun) -> FusedRun | None:
+    return None if run.late else run
+
+
+class PlannedRun(NamedTuple):
+    """A pipeline over the documents of a bulk at the targets `keys`, which may be tried on the event loop.
+
+    `idle`: the number of documents where none meets a condition of the pipeline, so that it has nothing to do.
+    `measured`: its time counts for the cost estimate, and its conditions have been asked.
+    """
+
+    pipeline: Pipeline
+    keys: list[int]
+    idle: int | None
+    measured: bool
+
+
+class InlinePlan(NamedTuple):
+    """The runs of a bulk on the event loop, and when they have to end, by `time.monotonic`."""
+
+    runs: list[PlannedRun]
+    end: float
 
 
 class Runner:
@@ -123,9 +161,9 @@ class Runner:
         self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, options: RunOptions | None
     ) -> Execution | None:
         """The run on the event loop; `None` (and nothing happened) where it belongs on a thread, or took too long."""
-        if not self._is_short(pipeline, nbytes):
+        if self._share(pipeline, nbytes) > 1:
             return None
-        run = self._attempt(pipeline, batch, nbytes, options)
+        run = self._attempt(pipeline, batch, options, INLINE_SECONDS)
         if run is None:
             batch.restart(again())
             return None
@@ -137,35 +175,66 @@ class Runner:
 
         In the second case `batch` is spent.
         """
-        nbytes = batch.nbytes
-        return self._attempt(pipeline, batch, nbytes, options) if self._is_short(pipeline, nbytes) else None
-
-    def attempt_fused(
-        self, pipeline: Pipeline, fused: FusedPipeline, documents: Batch | Bulk, keys: list[int] | None = None
-    ) -> FusedRun | None:
-        """The same in one call of the engine; of a bulk the documents at the targets `keys`, which it has back then."""
-        nbytes = documents.nbytes
-        measured = not _is_safe(pipeline, nbytes)
-        if measured and not self._is_short(pipeline, nbytes):
+        if self._share(pipeline, batch.nbytes) > 1:
             return None
-        start = time.thread_time_ns() if measured else 0
-        run = attempt_fused(fused, documents, min(self._timeout, INLINE_SECONDS), keys)
-        if measured and run.nbytes:
-            pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
-        return None if run.late else run
+        return self._attempt(pipeline, batch, options, INLINE_SECONDS)
 
-    def _is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
-        """Whether a run over so many bytes may be tried on the event loop."""
+    def attempt_fused(self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch) -> FusedRun | None:
+        """The same in one call of the engine."""
+        nbytes = batch.nbytes
+        if self._share(pipeline, nbytes) > 1:
+            return None
+        work = partial(attempt_fused, fused, batch, min(self._timeout, INLINE_SECONDS))
+        return _measured(pipeline, work) if not _is_safe(pipeline, nbytes) else _unless_late(work())
+
+    def plan(self, parsed: Bulk, groups: Collection[tuple[Pipeline, list[int]]]) -> InlinePlan | None:
+        """The runs of pipelines over the documents of a bulk; `None` where not all of them can be on the event loop.
+
+        Nothing has run then: no work is done twice. All of them have the time of one.
+        """
+        whole = parsed.nbytes
+        if all(_is_safe(pipeline, whole) for pipeline, _ in groups):
+            lengths = [0] * len(groups)
+        else:
+            lengths = parsed.nbytes_of([keys for _, keys in groups])
+        runs, taken = [], 0.0
+        for (pipeline, keys), nbytes in zip(groups, lengths, strict=True):
+            measured, idle = not _is_safe(pipeline, nbytes), None
+            if (measured or pipeline.fused is None) and pipeline.conditions:
+                idle = parsed.ruled_out(keys, pipeline.conditions)
+            if idle is None:
+                taken += self._share(pipeline, nbytes)
+                if taken > 1:
+                    return None
+            runs.append(PlannedRun(pipeline, keys, idle, measured))
+        return InlinePlan(runs, time.monotonic() + INLINE_SECONDS)
+
+    def attempt_planned(self, planned: PlannedRun, fused: FusedPipeline, parsed: Bulk, end: float) -> FusedRun | None:
+        """A run of a plan in one call of the engine; `None` where the time of the plan is over before it is done."""
+        seconds = min(self._timeout, end - time.monotonic())
+        if seconds <= 0:
+            return None
+        work = partial(attempt_fused, fused, parsed, seconds, planned.keys, asked=planned.measured)
+        return _measured(planned.pipeline, work) if planned.measured else _unless_late(work())
+
+    def attempt_in_plan(self, pipeline: Pipeline, batch: Batch, end: float) -> Run | None:
+        """The same stage by stage; `batch` is spent where the time is over."""
+        seconds = end - time.monotonic()
+        return self._attempt(pipeline, batch, None, seconds) if seconds > 0 else None
+
+    def _share(self, pipeline: Pipeline, nbytes: int) -> float:
+        """The part of the event loop's time for runs that one over so many bytes takes; above 1: it is no such run."""
         if _is_safe(pipeline, nbytes):
-            return True
+            return _work(pipeline, nbytes) / INLINE_WORK
         if pipeline.may_sleep or nbytes > INLINE_BYTES:
-            return False
-        return pipeline.cost.predict(nbytes) <= self._max_inline_ns
+            return float("inf")
+        return pipeline.cost.predict(nbytes) / self._max_inline_ns
 
-    def _attempt(self, pipeline: Pipeline, batch: Batch, nbytes: int, options: RunOptions | None) -> Run | None:
+    def _attempt(self, pipeline: Pipeline, batch: Batch, options: RunOptions | None, seconds: float) -> Run | None:
+        nbytes = batch.nbytes
         measured = not _is_safe(pipeline, nbytes)
         start = time.thread_time_ns() if measured else 0
-        run = attempt(pipeline, batch, Deadline(min(self._timeout, INLINE_SECONDS)), options)
+        run = attempt(pipeline, batch, Deadline(min(self._timeout, seconds)), options)
         if measured:
             pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
         return run

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.settings import Settings
     from tests.conftest import Answer
 
+PREDICT = CostEstimate.predict
 BY_HANDLER = {"Accept": "application/json;q=1.0"}
 """Has a handler serve the request, and changes nothing else."""
 SHAPE = (
@@ -35,11 +36,6 @@ SHAPE = (
 )
 OWN = ("content-length", "location")
 """Headers that differ with the names and ids."""
-SPINS = wat.field_udf(
-    """(local $n i32) (local.set $n (i32.const 30000000))
-    (loop $l (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $l (local.get $n))) (i32.const 1)"""
-)
-"""Lets documents pass after some ten milliseconds."""
 LOGS = wat.field_udf(
     "(call $log (i32.const 3) (i32.const 0) (i32.const 5)) (i32.const 1)",
     imports='(import "env" "log" (func $log (param i32 i32 i32)))',
@@ -252,6 +248,30 @@ SEARCHES = [
 ]
 
 
+async def test_udfs_that_no_document_concerns_run_nowhere(
+    pair: Pair, name: str, through: Http, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(CostEstimate, "predict", PREDICT)
+    await through.udf(f"{name}-u", wat.ECHO)
+    idle = wasm("w", f"{name}-u") | {"if": "doc.level == 'NONE'"}
+    await through.pipeline(name, "document", idle)
+    await through.pipeline(f"{name}-timed", "document", idle, timeout="1s")
+    await through.pipeline(f"{name}-quick", "document", *SHAPE)
+    await through.index(f"{name}-q", document=f"{name}-quick")
+    await through.put(f"/{name}-q/_doc/1", {"level": "W"})
+    for each in (name, f"{name}-timed"):
+        await pair.make(document=each)
+        quick = {"index": {"_index": f"{name}-q", "_id": "1"}}
+        for _ in range(2):
+            await pair.same("PUT", "/INDEX/_doc/x", {"level": "A"})
+            answer = await pair.same("POST", "/_bulk", ndjson(quick, {"level": "A"}, INDEX, {"level": "A"}))
+            assert answer.headers["X-Pipeline"] == f"document={name}-quick@1,document={each}@1"
+        stats = (await through.get(f"/_pipeline/{each}/_stats")).body.decode().replace(" ", "")
+        assert '"current":0' in stats
+        for index in (pair.fast, pair.slow):
+            await through.delete(f"/{index}")
+
+
 @pytest.mark.parametrize("kinds", [("query",), ("result",), ("query", "result")])
 async def test_searches(pair: Pair, name: str, through: Http, kinds: tuple[str, ...]):
     await through.udf(f"{name}-u", wat.ECHO)
@@ -321,7 +341,7 @@ async def test_a_pipeline_that_takes_long_runs_on_a_thread(
     pair: Pair, name: str, through: Http, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(runner, "INLINE_SECONDS", 0.005)
-    await through.udf(f"{name}-u", SPINS)
+    await through.udf(f"{name}-u", wat.SPINS)
     await through.pipeline(name, "document", wasm("w", f"{name}-u"))
     await pair.make(document=name)
     for _ in range(3):

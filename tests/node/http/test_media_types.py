@@ -15,7 +15,8 @@ import pytest
 
 from headrace_pipelines import json_from
 from tests.clients.identity import attach_identity
-from tests.conftest import native
+from tests.conftest import native, wasm
+from tests.support import wat
 from tests.support.media import LIMIT, TYPES, decoded, encoded, headers, several
 
 if TYPE_CHECKING:
@@ -231,26 +232,45 @@ COMMENTED = {
     "_count": b'{"query":{"match_all":{/* c */}}}',
     "_update/1": b'{"doc":{"z":1 /* c */},"doc_as_upsert":true}',
     "_bulk": b'{"index":/* c */{"_id":"2"}} // c\n{"x":/* c */1}\n',
+    "_bulk?refresh=true": b'{"index":{"_id":"2"}}\n{"x":/* c */1} // c\n',
     "_msearch": b'{/* c */}\n{"size":/* c */1}\n',
 }
 
 
+async def attach_stages(through: Http, name: str, by: str) -> None:
+    """Attaches a pipeline of each type that changes nothing to the indexes of the name."""
+    if by == "python":
+        await attach_identity(through, name)
+        return
+    if by != "built-ins":
+        await through.udf(name, wat.ECHO_OF_SINGLES if by == "batched" else wat.ECHO)
+    for kind in ("document", "query", "result"):
+        stage = wasm("w", name)
+        if by == "built-ins":
+            lower = native("n", "lowercase", field="gone", ignore_missing=True)
+            stage = native("n", "truncate_hits", target_size=9) if kind == "result" else lower
+        await through.pipeline(name, kind, stage)
+    made = await through.put(f"/_pipeline/_association/{name}-*", dict.fromkeys(("document", "query", "result"), name))
+    assert made.status in (200, 201), made.body
+
+
 @pytest.mark.parametrize("surface", COMMENTED)
 @pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("by", ["python", "compiled", "batched", "built-ins"])
 async def test_marks_and_comments_are_taken_as_the_node_takes_them(
-    direct: Http, through: Http, name: str, surface: str, *, marked: bool
+    direct: Http, through: Http, name: str, surface: str, by: str, *, marked: bool
 ):
-    await attach_identity(through, name)
+    await attach_stages(through, name, by)
     bodies = (
         [COMMENTED[surface]] if not marked else [MARK + b.replace(b"/* c */{", b"{") for b in (COMMENTED[surface],)]
     )
-    kind = {"Content-Type": "application/x-ndjson"} if surface in ("_bulk", "_msearch") else None
+    kind = {"Content-Type": "application/x-ndjson"} if surface.startswith(("_bulk", "_msearch")) else None
     for body in bodies:
         told = []
         for http, index in ((direct, f"{name}-d"), (through, f"{name}-t")):
             await http.put(f"/{index}", {"settings": {"number_of_replicas": 0}})
             answer = await http.post(f"/{index}/{surface}", body, headers=kind)
-            stored = await direct.get(f"/{index}/_doc/{'2' if surface == '_bulk' else '1'}?filter_path=_source")
+            stored = await direct.get(f"/{index}/_doc/{'2' if 'bulk' in surface else '1'}?filter_path=_source")
             told.append((answer.status, answer.json.get("errors"), stored.body))
         assert told[0] == told[1]
         assert told[0][0] < 300

@@ -80,6 +80,11 @@ impl Bulk {
         py.detach(|| prefilter::documents(self, &self.wanted(&keys), &conditions))
     }
 
+    /// For each group of targets, the bytes of the lines that hold the documents of their actions.
+    fn nbytes_of(&self, groups: Vec<Vec<usize>>) -> Vec<usize> {
+        self.source_bytes(&groups)
+    }
+
     /// The documents of the actions at these targets (by position in `targets`), as a batch for a document pipeline.
     ///
     /// An update gives its `upsert`, or its `doc` with `doc_as_upsert`; without either it is not in the batch.
@@ -149,10 +154,19 @@ impl Bulk {
     }
 
     /// Runs a pipeline over the documents of the actions at these targets, for `seconds` at most, and takes over what it made
-    /// of them unless that was too late.
-    fn run(&mut self, py: Python<'_>, pipeline: Py<FusedPipeline>, keys: Vec<usize>, seconds: f64) -> FusedRun {
+    /// of them unless that was too late. `asked`: the caller has had `ruled_out` say that a condition may be met.
+    #[pyo3(signature = (pipeline, keys, seconds, *, asked = false))]
+    fn run(
+        &mut self,
+        py: Python<'_>,
+        pipeline: Py<FusedPipeline>,
+        keys: Vec<usize>,
+        seconds: f64,
+        asked: bool,
+    ) -> FusedRun {
         let conditions = &pipeline.get().conditions;
-        if !conditions.is_empty()
+        if !asked
+            && !conditions.is_empty()
             && let Some(idle) = prefilter::documents(self, &self.wanted(&keys), conditions)
         {
             return FusedRun::idle(pipeline, idle);

@@ -80,6 +80,16 @@ impl Bulk {
         }
     }
 
+    /// For each group of targets, the bytes of the lines that hold the documents of their actions.
+    pub(super) fn source_bytes(&self, groups: &[Vec<usize>]) -> Vec<usize> {
+        let mut of_target = vec![0; self.targets.len()];
+        for action in &self.actions.list {
+            of_target[action.key] += action.source.len();
+        }
+        let bytes_at = |key: &usize| of_target.get(*key).copied().unwrap_or_default();
+        groups.iter().map(|keys| keys.iter().map(bytes_at).sum()).collect()
+    }
+
     /// For each target, whether it is among these.
     pub(crate) fn wanted(&self, keys: &[usize]) -> Vec<bool> {
         let mut wanted = vec![false; self.targets.len()];

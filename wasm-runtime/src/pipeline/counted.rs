@@ -155,16 +155,16 @@ impl FusedRun {
 
     /// Runs the pipeline over a batch, on this thread. One that panics is counted before that goes on.
     pub(crate) fn over(py: Python<'_>, pipeline: Py<FusedPipeline>, batch: &mut Batch, deadline: &Deadline) -> Self {
-        let start = now_ns();
         let (live, ..) = batch.counts();
         let nbytes = batch.nbytes();
         let fused = pipeline.get();
-        let work = || {
-            let counts = fused.run_stages(batch, deadline);
-            (counts, batch.counts())
-        };
-        let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
-        let duration_ns = now_ns() - start;
+        // The wait for the interpreter afterwards is no time of the run.
+        let (done, duration_ns, late) = py.detach(|| {
+            let start = now_ns();
+            let work = || (fused.run_stages(batch, deadline), batch.counts());
+            let done = catch_unwind(AssertUnwindSafe(work));
+            (done, now_ns() - start, deadline.inner.is_over())
+        });
         let (counts, (left, failures, dropped)) = done.unwrap_or_else(|panic| {
             let documents = Documents { live, ..Documents::default() };
             // The panic is what has to be told.
@@ -172,7 +172,7 @@ impl FusedRun {
             resume_unwind(panic)
         });
         let documents = Documents { live, left, dropped, failures };
-        let (passed_by, late) = (counts.is_none(), deadline.inner.is_over());
+        let passed_by = counts.is_none();
         Self { pipeline, counts: counts.unwrap_or_default(), passed_by, documents, duration_ns, nbytes, late }
     }
 }

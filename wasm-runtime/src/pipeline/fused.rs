@@ -11,6 +11,7 @@ use crate::engine::clock::{self, now_ns};
 use crate::engine::deadline::within;
 use crate::json::validate;
 use crate::native::fit_mapping::Fitting;
+use crate::pipeline::batch::check::without_comments;
 use crate::pipeline::condition::needle::Haystack;
 use crate::pipeline::condition::simple::like_object;
 use crate::pipeline::stage::{Counts, StageState};
@@ -67,7 +68,8 @@ pub(super) fn run_partition(
                     continue;
                 }
                 let members = std::mem::take(&mut buffer.members);
-                match validate::validate_and_index(text, members) {
+                let found = validate::validate_and_index(text, members);
+                match found.or_else(|why| without_comments(doc, run.body).ok_or(why)) {
                     Ok(index) => (doc.checked, doc.index) = (true, index),
                     Err(why) => {
                         doc.state = run.check.failed(run.kind.parse_error(&why));

@@ -21,13 +21,14 @@ from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
 from headrace.server.reply import reply_answer
 from headrace.server.response import WholeAnswer
-from headrace_pipelines import Bulk, BulkError, Execution, count_fused
+from headrace_pipelines import Bulk, BulkError, Execution, count_fused, record_skipped
 from headrace_pipelines.errors import EngineError, UpstreamError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.ops.runner import PlannedRun
     from headrace.protocol.indices.view import View
     from headrace.protocol.target import Target
     from headrace.server.components import Components
@@ -72,6 +73,8 @@ class WriteRun:
     runs: list[Run] = field(default_factory=list)
     fused: list[tuple[Pipeline, FusedRun]] = field(default_factory=list)
     """The runs that were the engine's alone."""
+    idle: list[tuple[Pipeline, int]] = field(default_factory=list)
+    """The pipelines that had nothing to do, each with the number of its documents."""
     started: float = field(default_factory=time.monotonic)
 
     def settle(self, *, sent: bool) -> None:
@@ -83,6 +86,8 @@ class WriteRun:
                 run.forget()
         for pipeline, fused_run in self.fused if sent else ():
             count_fused(pipeline, fused_run)
+        for pipeline, documents in self.idle if sent else ():
+            record_skipped(pipeline, documents)
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
         """The cluster's answer, or its items and ours. Raises UpstreamError, and the error of the request."""
@@ -145,11 +150,14 @@ class InlineWrites:
 
     def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
         """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
+        plan = self._components.runner.plan(parsed, groups.values())
+        if plan is None:
+            return None
         work = WriteRun(self._components, parsed)
         executions: list[Execution] = []
         done = False
         try:
-            done = all(self._ran(work, pipeline, keys, executions) for pipeline, keys in groups.values())
+            done = all(self._ran(work, planned, plan.end, executions) for planned in plan.runs)
             done = done and not self._is_astray(parsed)
         except EngineError as error:
             work.error, done = error, True
@@ -162,21 +170,26 @@ class InlineWrites:
             work.pipelines = choice.header([(document_run.DEFAULT, execution) for execution in executions])
         return work
 
-    def _ran(self, work: WriteRun, pipeline: Pipeline, keys: list[int], executions: list[Execution]) -> bool:
-        """Runs one pipeline over its documents; false where it belongs on a thread."""
-        parsed, runner, fused = work.parsed, self._components.runner, pipeline.fused
-        if fused is not None:
-            fused_run = runner.attempt_fused(pipeline, fused, parsed, keys)
+    def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[Execution]) -> bool:
+        """Runs one pipeline over its documents; false where the time is over before it is done."""
+        parsed, runner, pipeline = work.parsed, self._components.runner, planned.pipeline
+        if planned.idle is not None:
+            if planned.idle:
+                work.idle.append((pipeline, planned.idle))
+                executions.append(Execution(pipeline.label))
+            return True
+        if pipeline.fused is not None:
+            fused_run = runner.attempt_planned(planned, pipeline.fused, parsed, end)
             if fused_run is None:
                 return False
             if len(fused_run):
                 work.fused.append((pipeline, fused_run))
                 executions.append(Execution(pipeline.label, fused_run.skipped))
             return True
-        batch = parsed.batch(keys)
+        batch = parsed.batch(planned.keys)
         if not len(batch):
             return True
-        run = runner.attempt(pipeline, batch)
+        run = runner.attempt_in_plan(pipeline, batch, end)
         if run is None:
             return False
         work.runs.append(run)

@@ -12,7 +12,7 @@ from headrace.settings import Settings
 from headrace_pipelines import Batch, Bulk
 from headrace_pipelines.registry.cost import FIXED, CostEstimate
 from headrace_pipelines.stats import shown
-from tests.conftest import native, wasm
+from tests.conftest import native, ndjson, wasm
 from tests.support import wat
 from tests.unit.headrace_pipelines.executor.test_executor import compiled
 
@@ -115,3 +115,96 @@ def test_a_pace_rises_at_once_and_falls_slowly():
     cost.observe(0, 1000)
     assert cost.predict(0) == pytest.approx(4600)
     assert cost.predict(FIXED) == pytest.approx(9200)
+
+
+IDLE = {"if": "doc.level == 'NONE'"}
+
+
+def bulk_of(*indexes: str, text: str = "{}") -> tuple[Bulk, list[list[int]]]:
+    """A bulk of a document for each index, and the targets, each in a group of its own."""
+    return Bulk(ndjson(*[line for index in indexes for line in ({"index": {"_index": index}}, text)])), [
+        [key] for key in range(len(indexes))
+    ]
+
+
+@pytest.mark.parametrize("fields", [{}, {"timeout": "1s"}], ids=["fused", "not fused"])
+def test_a_pipeline_whose_conditions_are_not_met_has_nothing_to_do(runner: Runner, fields):
+    made = compiled(wasm("w", "u") | IDLE, udfs=[("u", wat.ECHO)], **fields)
+    assert (made.fused is None) == bool(fields)
+    parsed, ((key,),) = bulk_of("i", text='{"level":"A"}')
+    plan = runner.plan(parsed, [(made, [key])])
+    assert [(each.idle, each.keys) for each in plan.runs] == [(1, [key])]
+    met, _ = bulk_of("i", text='{"level":"NONE"}')
+    assert runner.plan(met, [(made, [key])]) is None, "nobody has seen how long it takes"
+    assert made.cost.predict(0) == float("inf")
+    assert shown(made.stats.dump())["total_executions"] == 0
+
+
+def test_nothing_runs_where_one_of_the_pipelines_belongs_on_a_thread(runner: Runner):
+    quick, unseen = compiled(SET), compiled(wasm("w", "u"), udfs=[("u", wat.ECHO)])
+    parsed, (first, second) = bulk_of("i", "j")
+    assert runner.plan(parsed, [(quick, first), (unseen, second)]) is None
+    unseen.cost.observe(2, INLINE_NS_ON_FEW_CORES + 1)
+    assert runner.plan(parsed, [(quick, first), (unseen, second)]) is None
+    assert parsed.render() is None
+    unseen.cost = CostEstimate()
+    unseen.cost.observe(2, 20_000)
+    assert [run.measured for run in runner.plan(parsed, [(quick, first), (unseen, second)]).runs] == [False, True]
+
+
+def test_a_pipeline_is_judged_by_its_own_documents(runner: Runner):
+    made = compiled(wasm("w", "u"), udfs=[("u", wat.ECHO)])
+    text = f'{{"a":"{"x" * FIXED}"}}'
+    parsed, groups = bulk_of(*"abcdefghi", text=text)
+    assert parsed.nbytes_of(groups) == [len(text)] * 9
+    assert parsed.nbytes_of([[0, 1], [2], [9]]) == [2 * len(text), len(text), 0]
+    made.cost.observe(len(text), runner._max_inline_ns // 2)
+    assert runner.plan(parsed, [(made, groups[0])]) is not None
+    assert runner.plan(parsed, [(made, groups[0]), (made, groups[1])]) is not None
+    assert runner.plan(parsed, [(made, group) for group in groups[:3]]) is None, "all of them together"
+
+
+def test_built_ins_share_the_time_of_the_loop(runner: Runner):
+    made = compiled(SET)
+    text = f'{{"a":"{"x" * (INLINE_WORK // 5)}"}}'
+    parsed, groups = bulk_of(*"abc", text=text)
+    made.cost.observe(0, 1)
+    assert runner.plan(parsed, [(made, group) for group in groups[:2]]) is not None
+    assert runner.plan(parsed, [(made, group) for group in groups]) is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"timeout": "1s"}], ids=["fused", "not fused"])
+def test_the_pipelines_of_a_bulk_have_the_time_of_one(runner: Runner, fields, monkeypatch: pytest.MonkeyPatch):
+    made = compiled(SET, **fields)
+    parsed, (keys,) = bulk_of("i")
+    for seconds in (0.0, 30.0):
+        monkeypatch.setattr("headrace.ops.runner.INLINE_SECONDS", seconds)
+        plan = runner.plan(parsed, [(made, keys)])
+        if made.fused is not None:
+            run = runner.attempt_planned(plan.runs[0], made.fused, parsed, plan.end)
+        else:
+            run = runner.attempt_in_plan(made, parsed.batch(keys), plan.end)
+        assert (run is not None) == bool(seconds)
+        assert seconds or parsed.render() is None
+        assert shown(made.stats.dump())["total_executions"] == 0
+
+
+def test_a_run_by_the_engine_that_is_late_is_none_and_is_measured(runner: Runner):
+    made = compiled(SET, wasm("w", "u"), udfs=[("u", LOOP_ON_A)])
+    parsed, (keys,) = bulk_of("i", text='{"a":1}')
+    batch = Batch.of("document", b'{"a":1}')
+    assert runner.attempt_fused(made, made.fused, batch) is None, "nobody has seen how long it takes"
+    assert batch.document(0) == b'{"a":1}'
+    made.cost.observe(2, 20_000)
+    plan = runner.plan(parsed, [(made, keys)])
+    assert runner.attempt_planned(plan.runs[0], made.fused, parsed, plan.end) is None
+    assert (parsed.render(), parsed.counts()) == (None, (1, 0, 0))
+    assert made.cost.predict(2) > INLINE_NS_ON_FEW_CORES
+    made.cost = CostEstimate()
+    made.cost.observe(2, 20_000)
+    assert runner.attempt_fused(made, made.fused, batch) is None
+    assert made.cost.predict(2) > INLINE_NS_ON_FEW_CORES
+    assert shown(made.stats.dump())["total_executions"] == 0
+    made.cost = CostEstimate()
+    made.cost.observe(2, 20_000)
+    assert len(runner.attempt_fused(made, made.fused, Batch.of("document", b"{}"))) == 1

@@ -66,7 +66,7 @@ impl Batch {
 
 /// The index of a document that can be read but for a byte order mark and comments, which the cluster passes over; it loses them.
 #[cold]
-fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<ObjectIndex>> {
+pub(crate) fn without_comments(doc: &mut Doc, body: &[u8]) -> Option<Option<ObjectIndex>> {
     let std::borrow::Cow::Owned(plain) = media::plain_copy(text_of(body, &doc.text)) else { return None };
     let index = validate::validate_and_index(&plain, Vec::new()).ok()?;
     doc.text = Text::Owned(plain);

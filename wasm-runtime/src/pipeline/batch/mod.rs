@@ -3,7 +3,7 @@
 //! A batch is a whole `_bulk`, one document, one search body or one response. Python decides per stage (policy, deadline,
 //! statistics); the loops over documents are here and run without the GIL.
 
-mod check;
+pub(crate) mod check;
 mod response_hits;
 mod runs;
 mod state;
