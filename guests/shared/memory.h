@@ -264,7 +264,7 @@ int posix_memalign(void **to, size_t alignment, size_t size) {
     return *to ? 0 : ENOMEM;
 }
 
-/* The C library has all that follows; what it gave could not be freed here. */
+/* Rarely used; but what those of the C library gave could not be freed here. */
 void *memalign(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
 
 void *valloc(size_t size) { return aligned_alloc(WASM_PAGE, size); }

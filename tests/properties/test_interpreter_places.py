@@ -113,15 +113,15 @@ OBJECTS = {
 
 @pytest.mark.parametrize("code", OBJECTS)
 def test_a_new_object_is_never_beside_another_element(code: str):
-    assert listed(code, [ITEM.format(id) for id in APART]) == ",".join(ITEM.format(id) for id in OBJECTS[code])
-    found = listed(code, [ITEM.format(id) for id in NEXT])
+    assert listed(code, [ITEM.format(each) for each in APART]) == ",".join(ITEM.format(each) for each in OBJECTS[code])
+    found = listed(code, [ITEM.format(each) for each in NEXT])
     if "sort" in code:
         expected = list(NEXT)
     elif "..." in code:
         expected = ["5" if each == "5" else NEXT[1] for each in OBJECTS[code]]
     else:
         expected = [dict(zip(APART, NEXT, strict=True)).get(each, each) for each in OBJECTS[code]]
-    assert found == ",".join(ITEM.format(id) for id in expected)
+    assert found == ",".join(ITEM.format(each) for each in expected)
 
 
 def test_a_result_of_many_never_has_the_number_of_the_document():
