@@ -10,6 +10,14 @@
 /* Levels of nesting that an answer may have; no document has so many (wasm-runtime/src/json/validate). */
 #define DEPTH 200
 
+/* A list in work beside the one that stood in its place. */
+typedef struct {
+    JSValueConst value;
+    const Node *was;
+    /* Whether all elements that were read stand in it as they were; -1 until that is asked. */
+    int whole;
+} List;
+
 typedef struct {
     JSContext *context;
     const Record *record;
@@ -19,8 +27,9 @@ typedef struct {
     /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
     size_t left;
     Lookup members;
-    /* Whether nothing but a place in a list says what the value in work was, or what it is in: what stood there may have moved. */
-    int placed;
+    /* The list in which nothing but a place says what the value in work was, or what it is in: what stood there may have moved.
+     * NULL where its key says it, or what it is in was read. */
+    List *placed;
     /* The doubles of the document; empty until one is asked for. */
     Numbers numbers;
     /* Of the value in work, for `toJSON`: its key, or its place in a list. */
@@ -126,6 +135,44 @@ static int write_key(Writer *w, JSAtom key) {
     return 1;
 }
 
+/* Whether a string, a truth value or a null is the one that was read. */
+static int same_scalar(JSValueConst value, JSValueConst was) {
+    int tag = JS_VALUE_GET_NORM_TAG(value);
+    if (tag != JS_VALUE_GET_NORM_TAG(was)) {
+        return 0;
+    }
+    return tag == JS_TAG_STRING ? JS_VALUE_GET_PTR(was) == JS_VALUE_GET_PTR(value)
+                                : (tag == JS_TAG_BOOL || tag == JS_TAG_NULL) && JS_VALUE_GET_INT(was) == JS_VALUE_GET_INT(value);
+}
+
+static int same_object(JSValueConst value, const Node *was) {
+    return was && JS_IsObject(was->value) && JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value);
+}
+
+/* Whether an element is the one that was read, as far as JavaScript tells. */
+static int same_element(JSValueConst item, const Node *was) {
+    return JS_IsNumber(item)   ? JS_IsNumber(was->value) && double_of(was->value) == double_of(item)
+           : JS_IsObject(item) ? same_object(item, was)
+                               : same_scalar(item, was->value);
+}
+
+/* Whether all elements that were read stand in a list as they were: then its numbers are taken for those that were read. */
+static int is_whole(Writer *w, List *list) {
+    const Node *nodes = w->record->nodes, *at = list->whole < 0 ? list->was + 1 : NULL;
+    for (int64_t place = 0; list->whole < 0 && at < nodes + list->was->after; at = nodes + at->after) {
+        JSValue item = JS_GetPropertyInt64(w->context, list->value, place++);
+        if (JS_IsException(item)) {
+            JS_FreeValue(w->context, JS_GetException(w->context));
+            list->whole = 0;
+        } else if (!same_element(item, at)) {
+            list->whole = 0;
+        }
+        JS_FreeValue(w->context, item);
+    }
+    list->whole = list->whole != 0;
+    return list->whole;
+}
+
 /* Whether a number that is where `was` stood, and the same double, is written as that: another one of the document may be the
  * same double, too, and have been moved there. */
 static int keeps_digits(Writer *w, const Node *was) {
@@ -137,7 +184,7 @@ static int keeps_digits(Writer *w, const Node *was) {
         w->to->failed = 1;
         return 0;
     }
-    return numbers_agree(&w->numbers, number);
+    return numbers_agree(&w->numbers, number) || is_whole(w, w->placed);
 }
 
 static int write_number(Writer *w, JSValueConst value, const Node *was) {
@@ -315,26 +362,9 @@ static enum alignment aligned(const Writer *w, const Node *was, int64_t count) {
     return count < 0 ? SHIFTED : count > 0 ? APPENDED : ALIGNED;
 }
 
-/* Whether a string, a truth value or a null is the one that was read. */
-static int same_scalar(JSValueConst value, JSValueConst was) {
-    int tag = JS_VALUE_GET_NORM_TAG(value);
-    if (tag != JS_VALUE_GET_NORM_TAG(was)) {
-        return 0;
-    }
-    return tag == JS_TAG_STRING ? JS_VALUE_GET_PTR(was) == JS_VALUE_GET_PTR(value)
-                                : (tag == JS_TAG_BOOL || tag == JS_TAG_NULL) && JS_VALUE_GET_INT(was) == JS_VALUE_GET_INT(value);
-}
-
-static int same_object(JSValueConst value, const Node *was) {
-    return was && JS_IsObject(was->value) && JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value);
-}
-
 /* What an element may be written beside: numbers, and objects that are new, have nothing but their place to say what they were. */
 static const Node *beside(JSValueConst item, const Node *node, enum alignment *kept) {
-    int number = JS_IsNumber(item), object = JS_IsObject(item);
-    int same = number   ? JS_IsNumber(node->value) && double_of(node->value) == double_of(item)
-               : object ? same_object(item, node)
-                        : same_scalar(item, node->value);
+    int number = JS_IsNumber(item), object = JS_IsObject(item), same = same_element(item, node);
     if (*kept == APPENDED && !same) {
         *kept = SHIFTED;
     }
@@ -349,13 +379,14 @@ static int write_list(Writer *w, JSValueConst value, const Node *was, const Node
         return -1;
     }
     enum alignment kept = aligned(w, was, count);
+    List list = {value, was, was && kept != SHIFTED ? -1 : 0};
     for (int64_t i = 0; i < count; i++) {
         const Node *node = was && next < nodes + was->after ? next : NULL;
         separate(w, was, last, node, i == 0, '[');
         JSValue item = JS_GetPropertyInt64(w->context, value, i);
         w->key = JS_ATOM_NULL;
         w->index = i;
-        w->placed = 1;
+        w->placed = &list;
         int written = JS_IsException(item) ? -1 : write_value(w, item, node ? beside(item, node, &kept) : each);
         JS_FreeValue(w->context, item);
         if (written < 0 || w->to->failed) {
@@ -430,9 +461,9 @@ static int write_container(Writer *w, JSValueConst value, const Node *was) {
         JS_ThrowRangeError(w->context, "the answer has more than %d levels", DEPTH);
         return -1;
     }
-    int placed = w->placed;
+    List *placed = w->placed;
     was = origin_of(w, value, was);
-    w->placed = placed && !same_object(value, was);
+    w->placed = same_object(value, was) ? NULL : placed;
     w->path[w->depth++] = value;
     was = was && is_class(was->value, class) ? was : NULL;
     int written = class == object_class ? write_object(w, value, was) : write_list(w, value, was, NULL);

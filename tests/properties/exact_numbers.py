@@ -52,7 +52,7 @@ class Source:
         """`counted`: the text of one for JavaScript, whose numbers have no identity.
 
         There a place in a list says nothing once elements may be missing, nor of one of several numbers that are the same
-        double.
+        double, unless the whole list is as it was.
         """
         self.counted = counted is not None
         # The numbers of each double.
@@ -93,14 +93,29 @@ class Source:
             for key, item in made.items():
                 yield from self._lost(found[key], item, members.get(key), placed=placed and not known)
         elif isinstance(made, list):
-            items = self._partners(made, source if isinstance(source, list) else [])
+            was = source if isinstance(source, list) else []
+            items, whole = self._partners(made, was), self.counted and self._is_whole(made, was)
             for at, item in enumerate(made):
+                if whole and at < len(was) and isinstance(item, (Whole, Real)):
+                    if found[at].text != was[at].text:
+                        yield was[at].text, found[at].text
+                    continue
                 yield from self._lost(found[at], item, items[at] if at < len(items) else None, placed=self.counted)
         elif isinstance(made, (Whole, Real)):
             several = placed and len(self.doubles[nearest(made)]) > 1
             lost = made is source and not several and found.text != made.text
             if lost or (placed and Decimal(found.text) not in (Decimal(made.text), Decimal(repr(nearest(made))))):
                 yield made.text, found.text
+
+    def _is_whole(self, made: list[Any], was: list[Any]) -> bool:
+        """Whether all that was read stands in a list as it was, as far as JavaScript tells."""
+
+        def same(item: Any, before: Any) -> bool:
+            if isinstance(item, (Whole, Real)):
+                return isinstance(before, (Whole, Real)) and nearest(item) == nearest(before)
+            return self.copies.get(id(item), (item, item))[1] is before
+
+        return len(made) >= len(was) and all(map(same, made, was))
 
     def _partners(self, made: list[Any], items: list[Any]) -> list[Any]:
         """Those of `items` that certainly stand where they stood."""

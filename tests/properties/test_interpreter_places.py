@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -74,10 +75,11 @@ def listed(code: str, elements: list[str], more: str = "") -> str:
 @pytest.mark.parametrize("code", LISTS)
 def test_a_number_is_never_that_of_another_element(code: str):
     assert listed(code, list(APART)) == ",".join(LISTS[code])
-    # Of the same double nothing says which one it is.
-    rounded = ",".join("5" if each == "5" else NEXT[1] for each in LISTS[code])
-    assert listed(code, list(NEXT)) == rounded
-    assert listed(code, list(NEXT[::-1])) == rounded
+    # Of the same double nothing says which one it is, unless all are as they were as far as JavaScript tells.
+    whole = len(LISTS[code]) >= len(APART) and "[0]" not in code and "unshift" not in code
+    for elements in (list(NEXT), list(NEXT[::-1])):
+        places = iter(elements) if whole else itertools.repeat(NEXT[1])
+        assert listed(code, elements) == ",".join(each if each == "5" else next(places) for each in LISTS[code])
 
 
 def test_numbers_that_differ_only_in_how_they_are_written_are_left_alone():
@@ -92,7 +94,8 @@ def test_numbers_that_differ_only_in_how_they_are_written_are_left_alone():
         assert listed("doc.n = 1; return doc", elements, '"n":1,') == ",".join(elements)
     for one, other in [("1e400", "1e500"), ("1e-400", "0"), ("1e-400", "-1e-400"), ("0.1", "0.10000000000000000001")]:
         digits = {"1e400": "1.7976931348623157e+308", "0.1": "0.1"}.get(one, "0")
-        assert listed("doc.l.reverse(); return doc", [one, other]).replace("-0", "0") == f"{digits},{digits}"
+        found = listed("doc.l[0] = 5; return doc", ["7", one, other])
+        assert found.replace("-0", "0") == f"5,{digits},{digits}"
 
 
 ITEM = '{{"id":{}}}'
