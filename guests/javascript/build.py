@@ -31,7 +31,11 @@ def build() -> None:
     announce = "JavaScript guest: QuickJS for WebAssembly (the first time half a minute, kept in your cache folder)"
     kit.install(
         "javascript",
-        [HERE / "build.py", HERE / "record.h", *(HERE / f"{part}.c" for part in PARTS), *kit.SHARED],
+        [
+            *(HERE / name for name in ("build.py", "numbers.h", "record.h")),
+            *(HERE / f"{part}.c" for part in PARTS),
+            *kit.SHARED,
+        ],
         make,
         announce,
     )

@@ -393,6 +393,7 @@ static void make_room(Record *record, const uint8_t *text, size_t len) {
 JSValue record_read(JSContext *context, Record *record, const uint8_t *text, size_t len) {
     Reader r = {context, record, text, skip_space(text, text + len), text + len, 0};
     record->count = 0;
+    record->text = text;
     stack_len = 0;
     make_room(record, text, len);
     if (value(&r) == 0 && skip_space(r.at, r.end) == r.end) {

@@ -20,6 +20,8 @@ typedef struct {
 typedef struct {
     Node *nodes;
     size_t count, room;
+    /* What the nodes are of; it stands until the record is cleared. */
+    const uint8_t *text;
 } Record;
 
 /* Learns the classes of plain objects and lists, before a UDF is loaded. */

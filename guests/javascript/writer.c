@@ -2,13 +2,21 @@
  * number equal to it, its place. */
 #include "record.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "lookup.h"
+#include "numbers.h"
 
 /* Levels of nesting that an answer may have; no document has so many (wasm-runtime/src/json/validate). */
 #define DEPTH 200
+
+/* A list in work beside the one that stood in its place. */
+typedef struct {
+    JSValueConst value;
+    const Node *was;
+    /* Whether all elements that were read stand in it as they were; -1 until that is asked. */
+    int whole;
+} List;
 
 typedef struct {
     JSContext *context;
@@ -19,6 +27,11 @@ typedef struct {
     /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
     size_t left;
     Lookup members;
+    /* The list in which nothing but a place says what the value in work was, or what it is in: what stood there may have moved.
+     * NULL where its key says it, or what it is in was read. */
+    List *placed;
+    /* The doubles of the document; empty until one is asked for. */
+    Numbers numbers;
     /* Of the value in work, for `toJSON`: its key, or its place in a list. */
     JSAtom key;
     int64_t index;
@@ -122,12 +135,60 @@ static int write_key(Writer *w, JSAtom key) {
     return 1;
 }
 
-static double double_of(JSValueConst value) {
-    return JS_VALUE_GET_TAG(value) == JS_TAG_INT ? JS_VALUE_GET_INT(value) : JS_VALUE_GET_FLOAT64(value);
+/* Whether a string, a truth value or a null is the one that was read. */
+static int same_scalar(JSValueConst value, JSValueConst was) {
+    int tag = JS_VALUE_GET_NORM_TAG(value);
+    if (tag != JS_VALUE_GET_NORM_TAG(was)) {
+        return 0;
+    }
+    return tag == JS_TAG_STRING ? JS_VALUE_GET_PTR(was) == JS_VALUE_GET_PTR(value)
+                                : (tag == JS_TAG_BOOL || tag == JS_TAG_NULL) && JS_VALUE_GET_INT(was) == JS_VALUE_GET_INT(value);
+}
+
+static int same_object(JSValueConst value, const Node *was) {
+    return was && JS_IsObject(was->value) && JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value);
+}
+
+/* Whether an element is the one that was read, as far as JavaScript tells. */
+static int same_element(JSValueConst item, const Node *was) {
+    return JS_IsNumber(item)   ? JS_IsNumber(was->value) && double_of(was->value) == double_of(item)
+           : JS_IsObject(item) ? same_object(item, was)
+                               : same_scalar(item, was->value);
+}
+
+/* Whether all elements that were read stand in a list as they were: then its numbers are taken for those that were read. */
+static int is_whole(Writer *w, List *list) {
+    const Node *nodes = w->record->nodes, *at = list->whole < 0 ? list->was + 1 : NULL;
+    for (int64_t place = 0; list->whole < 0 && at < nodes + list->was->after; at = nodes + at->after) {
+        JSValue item = JS_GetPropertyInt64(w->context, list->value, place++);
+        if (JS_IsException(item)) {
+            JS_FreeValue(w->context, JS_GetException(w->context));
+            list->whole = 0;
+        } else if (!same_element(item, at)) {
+            list->whole = 0;
+        }
+        JS_FreeValue(w->context, item);
+    }
+    list->whole = list->whole != 0;
+    return list->whole;
+}
+
+/* Whether a number that is where `was` stood, and the same double, is written as that: another one of the document may be the
+ * same double, too, and have been moved there. */
+static int keeps_digits(Writer *w, const Node *was) {
+    double number = double_of(was->value);
+    if (!w->placed || is_usual(w->record->text + was->from, was->to - was->from, number)) {
+        return 1;
+    }
+    if (w->numbers.entries == NULL && !numbers_fill(&w->numbers, w->record)) {
+        w->to->failed = 1;
+        return 0;
+    }
+    return numbers_agree(&w->numbers, number) || is_whole(w, w->placed);
 }
 
 static int write_number(Writer *w, JSValueConst value, const Node *was) {
-    if (was && JS_IsNumber(was->value) && double_of(was->value) == double_of(value)) {
+    if (was && JS_IsNumber(was->value) && double_of(was->value) == double_of(value) && keeps_digits(w, was)) {
         piece_copy(w->to, was->from, was->to);
         return 1;
     }
@@ -295,7 +356,7 @@ enum alignment { SHIFTED, APPENDED, ALIGNED };
 
 static enum alignment aligned(const Writer *w, const Node *was, int64_t count) {
     const Node *nodes = w->record->nodes;
-    for (const Node *at = was + 1; was && at < nodes + was->after; at = nodes + at->after) {
+    for (const Node *at = was + 1; was && count >= 0 && at < nodes + was->after; at = nodes + at->after) {
         count--;
     }
     return count < 0 ? SHIFTED : count > 0 ? APPENDED : ALIGNED;
@@ -303,10 +364,7 @@ static enum alignment aligned(const Writer *w, const Node *was, int64_t count) {
 
 /* What an element may be written beside: numbers, and objects that are new, have nothing but their place to say what they were. */
 static const Node *beside(JSValueConst item, const Node *node, enum alignment *kept) {
-    int number = JS_IsNumber(item), object = JS_IsObject(item);
-    int same = number   ? JS_IsNumber(node->value) && double_of(node->value) == double_of(item)
-               : object ? JS_IsObject(node->value) && JS_VALUE_GET_PTR(node->value) == JS_VALUE_GET_PTR(item)
-                        : JS_VALUE_GET_TAG(node->value) == JS_VALUE_GET_TAG(item);
+    int number = JS_IsNumber(item), object = JS_IsObject(item), same = same_element(item, node);
     if (*kept == APPENDED && !same) {
         *kept = SHIFTED;
     }
@@ -321,12 +379,14 @@ static int write_list(Writer *w, JSValueConst value, const Node *was, const Node
         return -1;
     }
     enum alignment kept = aligned(w, was, count);
+    List list = {value, was, was && kept != SHIFTED ? -1 : 0};
     for (int64_t i = 0; i < count; i++) {
         const Node *node = was && next < nodes + was->after ? next : NULL;
         separate(w, was, last, node, i == 0, '[');
         JSValue item = JS_GetPropertyInt64(w->context, value, i);
         w->key = JS_ATOM_NULL;
         w->index = i;
+        w->placed = &list;
         int written = JS_IsException(item) ? -1 : write_value(w, item, node ? beside(item, node, &kept) : each);
         JS_FreeValue(w->context, item);
         if (written < 0 || w->to->failed) {
@@ -358,7 +418,7 @@ static int find_places(Writer *w) {
 /* The node of a list or object that was read, wherever it stands now; of any other one `was`, what stood in its place. */
 static const Node *origin_of(Writer *w, JSValueConst value, const Node *was) {
     uint32_t address = (uint32_t)(uintptr_t)JS_VALUE_GET_PTR(value);
-    if (was && JS_IsObject(was->value) && JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value)) {
+    if (same_object(value, was)) {
         return was;
     }
     if (w->places.count == 0 && !find_places(w)) {
@@ -401,11 +461,14 @@ static int write_container(Writer *w, JSValueConst value, const Node *was) {
         JS_ThrowRangeError(w->context, "the answer has more than %d levels", DEPTH);
         return -1;
     }
+    List *placed = w->placed;
     was = origin_of(w, value, was);
+    w->placed = same_object(value, was) ? NULL : placed;
     w->path[w->depth++] = value;
     was = was && is_class(was->value, class) ? was : NULL;
     int written = class == object_class ? write_object(w, value, was) : write_list(w, value, was, NULL);
     w->depth--;
+    w->placed = placed;
     return written;
 }
 
@@ -433,10 +496,7 @@ static int write_scalar(Writer *w, JSValueConst value, const Node *was) {
     if (tag == JS_TAG_INT || tag == JS_TAG_FLOAT64) {
         return write_number(w, value, was);
     }
-    if (was && JS_VALUE_GET_NORM_TAG(was->value) == tag &&
-        (tag == JS_TAG_STRING ? JS_VALUE_GET_PTR(was->value) == JS_VALUE_GET_PTR(value)
-                              : (tag == JS_TAG_BOOL || tag == JS_TAG_NULL) &&
-                                    JS_VALUE_GET_INT(was->value) == JS_VALUE_GET_INT(value))) {
+    if (was && same_scalar(value, was->value)) {
         piece_copy(w->to, was->from, was->to);
         return 1;
     }
@@ -480,6 +540,7 @@ int record_write(JSContext *context, const Record *record, JSValueConst result, 
     int written = write_result(&w, result);
     lookup_free(&w.places);
     lookup_free(&w.members);
+    free(w.numbers.entries);
     if (to->failed && !JS_HasException(context)) {
         JS_ThrowOutOfMemory(context);
     }

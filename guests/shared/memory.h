@@ -245,6 +245,15 @@ void *realloc(void *at, size_t size) {
     return found;
 }
 
+void *reallocarray(void *at, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return realloc(at, bytes);
+}
+
 size_t malloc_usable_size(void *at) { return at ? block_size(block_of(at)) - HEAD : 0; }
 
 /* Nothing in the guests wants more than the 16 bytes that all have. */
@@ -254,5 +263,10 @@ int posix_memalign(void **to, size_t alignment, size_t size) {
     *to = aligned_alloc(alignment, size);
     return *to ? 0 : ENOMEM;
 }
+
+/* Rarely used; but what those of the C library gave could not be freed here. */
+void *memalign(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
+
+void *valloc(size_t size) { return aligned_alloc(WASM_PAGE, size); }
 
 #endif

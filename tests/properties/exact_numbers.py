@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from decimal import Decimal
 from typing import Any
 
 LARGEST = sys.float_info.max
@@ -36,15 +37,34 @@ def read(text: str | bytes) -> Any:
     return json.loads(text, parse_int=Whole, parse_float=Real)
 
 
+def nearest(value: float) -> float:
+    """The double of a number, the largest for one beyond them."""
+    try:
+        return float(value)
+    except OverflowError:
+        return LARGEST if value > 0 else -LARGEST
+
+
 class Source:
     """A document before a UDF: where its numbers stood, by its lists and objects."""
 
-    def __init__(self, document: Any, *, counted: bool) -> None:
-        """`counted`: the place in a list says nothing once elements may be missing, as numbers of JavaScript have no identity."""
-        self.counted = counted
+    def __init__(self, document: Any, counted: str | None = None) -> None:
+        """`counted`: the text of one for JavaScript, whose numbers have no identity.
+
+        There a place in a list says nothing once elements may be missing, nor of one of several numbers that are the same
+        double, unless the whole list is as it was.
+        """
+        self.counted = counted is not None
+        # The numbers of each double.
+        self.doubles: dict[float, set[Decimal]] = {}
+        if counted is not None:
+            json.loads(counted, parse_int=self._seen, parse_float=self._seen)
         # With the value itself: no other one can have its address then.
         self.copies: dict[int, tuple[Any, Any]] = {}
         self.root = self._copied(document)
+
+    def _seen(self, text: str) -> None:
+        self.doubles.setdefault(Real(text), set()).add(Decimal(text))
 
     def _copied(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -60,22 +80,42 @@ class Source:
         """Numbers of `made`, the document after the UDF, whose digits are others in `found`, the text of it.
 
         One is left alone if it is the same object under the same key of its list or object, or of what stands in the
-        place of that. Lists and objects are themselves wherever they stand.
+        place of that. Lists and objects are themselves wherever they stand. One that is not left alone is rounded.
         """
-        return list(self._lost(found, made, self.root))
+        return list(self._lost(found, made, self.root, placed=False))
 
-    def _lost(self, found: Any, made: Any, source: Any) -> Any:
+    def _lost(self, found: Any, made: Any, source: Any, *, placed: bool) -> Any:
+        """`placed`: only a place in a list says what it was, or what it is in."""
+        known = id(made) in self.copies
         source = self.copies.get(id(made), (made, source))[1]
         if isinstance(made, dict):
             members = source if isinstance(source, dict) else {}
             for key, item in made.items():
-                yield from self._lost(found[key], item, members.get(key))
+                yield from self._lost(found[key], item, members.get(key), placed=placed and not known)
         elif isinstance(made, list):
-            items = self._partners(made, source if isinstance(source, list) else [])
+            was = source if isinstance(source, list) else []
+            items, whole = self._partners(made, was), self.counted and self._is_whole(made, was)
             for at, item in enumerate(made):
-                yield from self._lost(found[at], item, items[at] if at < len(items) else None)
-        elif made is source and isinstance(made, (Whole, Real)) and found.text != made.text:
-            yield made.text, found.text
+                if whole and at < len(was) and isinstance(item, (Whole, Real)):
+                    if found[at].text != was[at].text:
+                        yield was[at].text, found[at].text
+                    continue
+                yield from self._lost(found[at], item, items[at] if at < len(items) else None, placed=self.counted)
+        elif isinstance(made, (Whole, Real)):
+            several = placed and len(self.doubles[nearest(made)]) > 1
+            lost = made is source and not several and found.text != made.text
+            if lost or (placed and Decimal(found.text) not in (Decimal(made.text), Decimal(repr(nearest(made))))):
+                yield made.text, found.text
+
+    def _is_whole(self, made: list[Any], was: list[Any]) -> bool:
+        """Whether all that was read stands in a list as it was, as far as JavaScript tells."""
+
+        def same(item: Any, before: Any) -> bool:
+            if isinstance(item, (Whole, Real)):
+                return isinstance(before, (Whole, Real)) and nearest(item) == nearest(before)
+            return self.copies.get(id(item), (item, item))[1] is before
+
+        return len(made) >= len(was) and all(map(same, made, was))
 
     def _partners(self, made: list[Any], items: list[Any]) -> list[Any]:
         """Those of `items` that certainly stand where they stood."""

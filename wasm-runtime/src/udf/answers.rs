@@ -73,10 +73,9 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
         return None;
     }
     // A range is a few bytes in the guest: without this the answers of one call could take any memory here.
-    let mut room = limits.memory_pages as usize * PAGE as usize;
+    let mut room = call_room(limits);
     let mut results = Vec::with_capacity(count);
     for (document, _) in &docs[..count] {
-        let before = room;
         let kind = rest.number()?;
         let body = rest.text()?;
         let ctx = if contexts { rest.text()? } else { &[] };
@@ -84,11 +83,9 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
             NOTHING => context(ctx).map(|ctx| UdfResult { output: Answer::Json(None), ctx }),
             PIECES => match assembled(body, document, limits, &mut room)? {
                 // It goes alone, and those after it anew.
-                Err(_) if room < before && !results.is_empty() => {
-                    return Some(Answered { results, interrupted: None, spent: state & SPENT != 0 });
-                }
-                Ok(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(text), ctx }),
-                Err(fault) => Err(fault),
+                Assembled::NoRoom => return Some(Answered { results, interrupted: None, spent: state & SPENT != 0 }),
+                Assembled::Text(text) => context(ctx).map(|ctx| UdfResult { output: Answer::Json(text), ctx }),
+                Assembled::TooLong(fault) => Err(fault),
             },
             FAILED => Err(exception(body)),
             _ => return None,
@@ -98,15 +95,23 @@ fn read_parts(answer: &[u8], docs: &[(&[u8], &Meta)], contexts: bool, limits: &L
     rest.0.is_empty().then_some(Answered { results, interrupted, spent: state & SPENT != 0 })
 }
 
-/// The text of a result in pieces, `None` if it is the document as it was; or that it is too long, alone or with those
-/// before it. `room`: bytes that the texts of one call may still have, at most as many as its guest may have of memory; none
-/// after one that is too long with those before it.
-fn assembled(
-    pieces: &[u8],
-    document: &[u8],
-    limits: &Limits,
-    room: &mut usize,
-) -> Option<Result<Option<Vec<u8>>, Fault>> {
+/// Bytes that the texts of one call may have together: as many as its guest may have of memory.
+fn call_room(limits: &Limits) -> usize {
+    limits.memory_pages as usize * PAGE as usize
+}
+
+/// What becomes of a result in pieces.
+enum Assembled {
+    /// Its text; `None` if it is the document as it was.
+    Text(Option<Vec<u8>>),
+    /// It is too long for any call.
+    TooLong(Fault),
+    /// It is too long together with those before it.
+    NoRoom,
+}
+
+/// The text of a result. `room`: bytes that the texts of its call may still have.
+fn assembled(pieces: &[u8], document: &[u8], limits: &Limits, room: &mut usize) -> Option<Assembled> {
     let (mut rest, mut len, mut longest) = (Reader(pieces), 0usize, 0);
     while !rest.0.is_empty() {
         let (kept, new) = rest.piece(document)?;
@@ -114,15 +119,18 @@ fn assembled(
         longest = kept.len().max(longest);
     }
     if len == longest && len == document.trim_ascii().len() && document.first() == Some(&b'{') {
-        return Some(Ok(None));
+        return Some(Assembled::Text(None));
     }
     if let Err(fault) = limits.check_output(len) {
-        return Some(Err(fault));
+        return Some(Assembled::TooLong(fault));
+    }
+    let most = call_room(limits);
+    if len > most {
+        let fault = Fault::memory(format!("the answers of one call have more than {most} bytes; answer less"));
+        return Some(Assembled::TooLong(fault));
     }
     let Some(left) = room.checked_sub(len) else {
-        *room = 0;
-        let most = limits.memory_pages as usize * PAGE as usize;
-        return Some(Err(Fault::memory(format!("the answers of one call have more than {most} bytes; answer less"))));
+        return Some(Assembled::NoRoom);
     };
     *room = left;
     let (mut rest, mut text) = (Reader(pieces), Vec::with_capacity(len));
@@ -131,7 +139,7 @@ fn assembled(
         text.extend_from_slice(kept);
         text.extend_from_slice(new);
     }
-    Some(Ok(Some(text)))
+    Some(Assembled::Text(Some(text)))
 }
 
 /// The context that the UDF left, if there is one.
@@ -232,7 +240,14 @@ mod tests {
         // The rest is called for again: a document fails for its own answer only.
         assert_eq!(kinds(&docs, &answer), [None]);
         let long = [words(&[2, 24]), words(&[0, 39_999, 0]).repeat(2)].concat();
-        assert_eq!(kinds(&docs[..1], &[words(&[1, 0]), long].concat()), [Some(429)]);
+        assert_eq!(kinds(&docs[..1], &[words(&[1, 0]), long.clone()].concat()), [Some(429)]);
+        // One that is too long for any call takes no room of those after it.
+        let mixed = [words(&[3, 0]), result.clone(), long, words(&[2, 13]), words(&[0, 0, 1]), b"1".to_vec()].concat();
+        assert_eq!(kinds(&docs, &mixed), [None, Some(429), None]);
+        // No room at all is too little room, too.
+        let rest = words(&[0, 65_536 - document.len() as u32, 0]);
+        let full = [words(&[3, 0]), result.clone(), words(&[2, 12]), rest, result].concat();
+        assert_eq!(kinds(&docs, &full), [None, None]);
     }
 
     #[test]
