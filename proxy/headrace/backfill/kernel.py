@@ -79,9 +79,9 @@ class _Losses:
         self._patience = patience
         self._furthest = -1
         self._count = 0
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._count, self._until = 0, time.monotonic() + self._patience
         # A slice takes as long as it has documents: the time of an attempt is no reason not to wait after it.
         self._backoff = Backoff(math.inf)
@@ -90,7 +90,7 @@ class _Losses:
         """Waits before another attempt, after one that has read so many documents; says whether there is to be one."""
         if read > self._furthest:
             self._furthest = read
-            self._begin()
+            self._reset()
         self._count += 1
         if self._count >= MAX_LOSSES and time.monotonic() >= self._until:
             return False

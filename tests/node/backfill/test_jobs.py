@@ -30,7 +30,7 @@ async def test_one_process_at_a_time_has_a_job(node: str, direct: Http, name: st
             first.save()
             second = Journal.load(link, name, f"{name}-jobs", seize=True)
             assert second.record.passes == first.record.passes
-            second.take()
+            second.acquire()
             with pytest.raises(ConflictError, match="another process"):
                 first.save()
             second.save()

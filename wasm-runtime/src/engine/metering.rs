@@ -16,7 +16,10 @@ use wasmparser::{
     Payload, TypeRef,
 };
 
+use wasmer::{AsStoreMut, Instance, Store, StoreObjects, Value};
+
 use crate::engine::limits::BOOT_FUEL;
+use crate::error::Fault;
 
 /// The exported i64 global of the points that are left; negative where more were spent.
 pub(crate) const REMAINING: &str = "headrace_fuel";
@@ -26,6 +29,9 @@ pub(crate) const EXHAUSTED: &str = "headrace_exhausted";
 pub(crate) const END: &str = "headrace_end";
 /// Negative, as fuel that was overdrawn: both are seen in one look.
 pub(crate) const ENDS: u64 = u64::MAX;
+
+/// A value that no guest leaves in a global by chance: marks ours, to find its address.
+const MARK: u64 = 0x4865_6164_7261_6365;
 
 /// Points of one operator: one each, the structure free, memory growth dear (it maps pages).
 fn cost(operator: &Operator) -> u64 {
@@ -315,4 +321,26 @@ impl FunctionRewriter {
         self.emit_check();
         self.write(&[Instruction::LocalGet(self.size)]);
     }
+}
+
+/// The address of one of our globals: the one that shows a mark set through the export.
+pub(crate) fn find_global(store: &mut Store, instance: &Instance, name: &str) -> Result<*mut u64, Fault> {
+    let lost = || Fault::trap("the module was compiled without metering");
+    let global = instance.exports.get_global(name).map_err(|_| lost())?.clone();
+    let before = global.get(store);
+    // A value of 32 bits leaves the others of its place as they are.
+    let (mark, bits) = match before {
+        Value::I32(_) => (Value::I32(MARK as i32), u64::from(u32::MAX)),
+        _ => (Value::I64(MARK as i64), u64::MAX),
+    };
+    global.set(store, mark).map_err(|_| lost())?;
+    let StoreObjects::Sys(objects) = store.objects_mut();
+    let address = objects
+        .iter_globals()
+        .map(|g| g.vmglobal().as_ptr().cast::<u64>())
+        // SAFETY: each points at the value of a live global.
+        .find(|&at| unsafe { *at } & bits == MARK & bits)
+        .ok_or_else(lost)?;
+    global.set(store, before).map_err(|_| lost())?;
+    Ok(address)
 }

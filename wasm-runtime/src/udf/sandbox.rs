@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, StoreObjects, Value};
+use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, Value};
 
 use crate::document::Meta;
 use crate::engine::interrupt::Interrupt;
@@ -80,9 +80,6 @@ pub(crate) struct Sandbox {
 // thread at a time: the pool hands it over by value under a lock.
 unsafe impl Send for Sandbox {}
 
-/// A value that no guest leaves in a global by chance: marks ours, to find its address.
-const MARK: u64 = 0x4865_6164_7261_6365;
-
 impl Sandbox {
     /// Instantiates `module` and runs its start function, `_initialize` and `init(parameters)`; an interpreter is taken from
     /// its `snapshot` where there is one, and loads the UDF.
@@ -121,9 +118,9 @@ impl Sandbox {
         let linear =
             unsafe { Linear::last_created() }.ok_or_else(|| Fault::trap("the module has no memory of its own"))?;
         env.as_mut(&mut store).memory = Some(linear);
-        let fuel = find_global(&mut store, &instance, metering::REMAINING)?;
-        let end = find_global(&mut store, &instance, metering::END)?;
-        let growth_refused = find_global(&mut store, &instance, GROW_FAILED)?.cast();
+        let fuel = metering::find_global(&mut store, &instance, metering::REMAINING)?;
+        let end = metering::find_global(&mut store, &instance, metering::END)?;
+        let growth_refused = metering::find_global(&mut store, &instance, GROW_FAILED)?.cast();
         let entry_point = bind_entry(&store, &instance, abi, entry).map_err(Fault::trap)?;
         Ok(Self {
             store,
@@ -173,7 +170,7 @@ impl Sandbox {
     /// Fills the fuel, and lets the guest run. That an earlier call was refused memory is forgotten.
     #[inline(always)]
     pub(crate) fn set_fuel(&mut self, points: u64) {
-        // SAFETY: both point into this store; found by `find_global`.
+        // SAFETY: both point into this store; found by `metering::find_global`.
         let [fuel, end] = [self.fuel, self.end].map(|at| unsafe { AtomicU64::from_ptr(at) });
         fuel.store(points.min(i64::MAX as u64), Ordering::Relaxed);
         end.store(0, Ordering::Relaxed);
@@ -382,26 +379,4 @@ impl From<Fault> for Failure {
 
 fn finite(value: f64) -> Result<Number, Fault> {
     Number::real(value).ok_or_else(|| Fault::result(format!("the UDF answered {value}, which JSON cannot hold")))
-}
-
-/// The address of one of our globals: the one that shows a mark set through the export.
-fn find_global(store: &mut Store, instance: &Instance, name: &str) -> Result<*mut u64, Fault> {
-    let lost = || Fault::trap("the module was compiled without metering");
-    let global = instance.exports.get_global(name).map_err(|_| lost())?.clone();
-    let before = global.get(store);
-    // A value of 32 bits leaves the others of its place as they are.
-    let (mark, bits) = match before {
-        Value::I32(_) => (Value::I32(MARK as i32), u64::from(u32::MAX)),
-        _ => (Value::I64(MARK as i64), u64::MAX),
-    };
-    global.set(store, mark).map_err(|_| lost())?;
-    let StoreObjects::Sys(objects) = store.objects_mut();
-    let address = objects
-        .iter_globals()
-        .map(|g| g.vmglobal().as_ptr().cast::<u64>())
-        // SAFETY: each points at the value of a live global.
-        .find(|&at| unsafe { *at } & bits == MARK & bits)
-        .ok_or_else(lost)?;
-    global.set(store, before).map_err(|_| lost())?;
-    Ok(address)
 }

@@ -44,7 +44,7 @@ class Journal:
     def __init__(
         self, link: Link, record: JobRecord, index: str, version: tuple[int, int] | None, *, seize: bool = False
     ) -> None:
-        """`seize`: whether [`take`] takes the job from a process that is at work."""
+        """`seize`: whether [`acquire`] takes the job from a process that is at work."""
         self.record = record
         self._link = link
         self._index = index
@@ -135,7 +135,7 @@ class Journal:
             return None
         return stored.seq_no, stored.primary_term
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Makes this process the one that has the job, unless it is done. Raises ConflictError.
 
         From here on the process before can change nothing that asks for the lease.

@@ -76,17 +76,17 @@ def test_a_job_is_taken_from_a_process_that_renews_its_lease(
     second = Journal.load(link, "j", seize=True)
     # It changes its record between the two calls of the other process, every time.
     first.save()
-    second.take()
+    second.acquire()
     with pytest.raises(ConflictError):
         first.save()
     monkeypatch.setattr(journals, "BEAT_SECONDS", 0.004)
     for _ in range(5):
         before = Journal.load(link, "j", seize=True)
-        before.take()
+        before.acquire()
         with before.renewed(own):
             after = Journal.load(link, "j", seize=True)
             time.sleep(0.02)
-            after.take()
+            after.acquire()
             time.sleep(0.02)
             with pytest.raises(ConflictError):
                 before.beat()
@@ -96,14 +96,14 @@ def test_a_job_is_taken_from_a_process_that_renews_its_lease(
 def test_of_two_processes_that_go_on_with_a_job_one_has_it(cluster: Cluster, link: Link):
     started(link, state="failed", reason="away")
     one, other = Journal.load(link, "j"), Journal.load(link, "j")
-    one.take()
+    one.acquire()
     with pytest.raises(ConflictError):
-        other.take()
+        other.acquire()
     assert (cluster.stored[RECORD][1]["state"], cluster.stored[RECORD][1]["reason"]) == ("running", "")
     one.record.state = "done"
     one.save()
     number = cluster.stored[RECORD][0]
-    Journal.load(link, "j").take()
+    Journal.load(link, "j").acquire()
     assert cluster.stored[RECORD][0] == number
 
 

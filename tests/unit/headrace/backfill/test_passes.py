@@ -136,7 +136,7 @@ def test_a_job_that_runs_is_not_resumed(cluster: Cluster, link: Link, lease: Non
     cluster.script = {"j": [stored(7, record())] * 20}
     journal = Journal.load(link, "j", "jobs")
     cluster.script = {"j": [(201, {"_seq_no": 8, "_primary_term": 1})]}
-    journal.take()
+    journal.acquire()
     assert journal.record.driver
     # One that failed waits for nobody, and one that is taken over neither.
     cluster.script = {"j": [stored(7, record(state="failed"))]}

@@ -141,7 +141,7 @@ def _prepared(
         return _begun(options, engine, link, connection, params, None)
     options = resumed(options, journal.record)
     # Before it looks whether the alias is over: a process that has the job still could switch it after that.
-    journal.take()
+    journal.acquire()
     try:
         return _begun(options, engine, link, connection, params, journal)
     except BaseException as error:
