@@ -63,14 +63,15 @@ def backfill(node: str, through: Http, capsys: pytest.CaptureFixture[str], monke
     return command
 
 
-def has_documents(direct: Http, index: str) -> Callable[[], Awaitable[bool]]:
-    """Tells whether a job has begun to write to an index."""
+def written_to(direct: Http, index: str) -> Callable[[], Awaitable[int]]:
+    """Counts the documents that a job has written to an index."""
 
-    async def found() -> bool:
+    async def count() -> int:
         await direct.post(f"/{index}/_refresh")
-        return (await direct.get(f"/{index}/_count")).json["count"] > 0
+        found: int = (await direct.get(f"/{index}/_count")).json["count"]
+        return found
 
-    return found
+    return count
 
 
 def processes() -> dict[int, tuple[int, str]]:
@@ -103,18 +104,22 @@ def ray_workers() -> list[int]:
     return [pid for pid, (_, text) in descendants(os.getpid()).items() if text.startswith("ray::attempt")]
 
 
-async def kill(workers: Callable[[], list[int]], ready: Callable[[], Any], ended: list[int]) -> None:
-    """Kills workers at random, one at a time, as soon as `ready` says that they write; in the long form to the end."""
+async def kill(workers: Callable[[], list[int]], written: Callable[[], Awaitable[int]], ended: list[int]) -> None:
+    """Kills workers at random, one at a time, once they write; in the long form at even parts of the documents.
+
+    By time, a slow machine would have one item killed as often as ends a job.
+    """
     rng = random.Random(7)
     while len(ended) < KILLS:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1 if DOCUMENTS == SAMPLE else 1.0)
         found = workers()
-        if found and (ended or await ready()):
+        due = 1 if DOCUMENTS == SAMPLE else 1 + DOCUMENTS * len(ended) // (KILLS + 1)
+        if found and (await written() >= due or (ended and DOCUMENTS == SAMPLE)):
             with contextlib.suppress(ProcessLookupError):
                 pid = rng.choice(found)
                 os.kill(pid, signal.SIGKILL)
                 ended.append(pid)
-                await asyncio.sleep(0.5 if DOCUMENTS == SAMPLE else rng.uniform(5.0, 15.0))
+                await asyncio.sleep(0.5)
 
 
 def bundle(*stages: dict[str, Any], name: str = "p") -> Bundle:
@@ -143,7 +148,7 @@ async def survived(
     await direct.post("/_aliases", {"actions": [{"add": {"index": source, "alias": name, "is_write_index": True}}]})
     pipelines = await pipeline(through, name)
     ended: list[int] = []
-    killer = asyncio.create_task(kill(workers, has_documents(direct, target), ended))
+    killer = asyncio.create_task(kill(workers, written_to(direct, target), ended))
     job = ["--source", source, "--target", target, "--pipeline", name, "--dead-letters", f"{name}-dead"]
     pace = ["--rate", "5000"] if DOCUMENTS == SAMPLE else []
     async with Writers(direct, source, DOCUMENTS) as writers:
