@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Memory, Module, Store, Value};
+use wasmer::{Engine, FunctionEnv, Instance, Memory, Module, Store, Value};
 
 use crate::document::Meta;
 use crate::engine::interrupt::Interrupt;
