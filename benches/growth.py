@@ -15,13 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benches.__main__ import ROOT, Contender, all_up, load
 from benches.load import diverse
-from benches.load.cases import stage
+from benches.load.cases import call, stage
 from benches.load.stub import GROWN as NAMES
 from benches.load.traffic import Case, http, searches
 from devnode.node import free_port
@@ -38,14 +37,6 @@ ROUNDS = 5
 """Rounds of each measurement, of which the medians are shown."""
 SIZES = (10, 1000, 10_000)
 """Pipelines of the registry."""
-
-
-def call(port: int, method: str, path: str, body: object) -> bytes:
-    """One call of the API; raises on an error."""
-    data, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, kind, method=method)
-    answer: bytes = urllib.request.urlopen(request, timeout=600).read()
-    return answer
 
 
 def sets(size: int) -> Iterator[dict[str, object]]:

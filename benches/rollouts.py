@@ -11,14 +11,13 @@ import json
 import statistics
 import sys
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from benches.__main__ import contenders
 from benches.latency import latencies, quantiles
-from benches.load.cases import diverse_table
+from benches.load.cases import call, diverse_table
 from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
@@ -34,15 +33,6 @@ ROLLOUTS = {
     "canary, 10 %": {"mode": "canary", "steps": [{"percent": 10}]},
     "shadow, 10 %": {"mode": "shadow", "steps": [{"percent": 10}]},
 }
-
-
-def call(port: int, method: str, path: str, body: object = None) -> dict[str, object]:
-    """One call of the API; raises on an error."""
-    data = json.dumps(body).encode() if body is not None else None
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
-    answer: dict[str, object] = json.load(urllib.request.urlopen(request, timeout=60))
-    return answer
 
 
 def begin(port: int, spec: Mapping[str, object]) -> None:

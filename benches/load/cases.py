@@ -14,12 +14,16 @@ from examples import build
 SHAPE = Path(__file__).parent.parent / "shape"
 
 
-def call(port: int, method: str, path: str, body: Any) -> None:
-    """One call of the API; raises on an error."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+ANSWER_SECONDS = 600
+"""Seconds to wait for an answer: a set of a thousand objects is stored object by object."""
+
+
+def call(port: int, method: str, path: str, body: Any = None) -> Any:
+    """The answer to one call of the API; raises on an error. `body`: code as bytes, or what JSON has."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     kind = "application/wasm" if isinstance(body, bytes) else "application/json"
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Content-Type": kind}, method=method)
-    urllib.request.urlopen(request, timeout=30).read()
+    return json.load(urllib.request.urlopen(request, timeout=ANSWER_SECONDS))
 
 
 def stage(name: str, function: str, **parameters: Any) -> dict[str, Any]:
