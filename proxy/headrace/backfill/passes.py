@@ -106,7 +106,7 @@ class Passes:
             self._passes()
             return
         target = self._hold(self._job.target, retention.SETTING, retention.VALUE)
-        with remembered_deletes(self._link, target) as self._remember:
+        with remembered_deletes(target) as self._remember:
             with self._earlier_block():
                 self._passes()
             # What is left behind belongs to the process that has the job.

@@ -143,8 +143,7 @@ async def test_jobs_with_one_target_keep_its_memory_of_deletions(node: str, dire
     await direct.put(f"/{target}/_settings", {retention.SETTING: "45s"})
 
     def remembered(job: Passes) -> Any:
-        link = job._link
-        return remembered_deletes(link, job._hold(target, retention.SETTING, retention.VALUE))
+        return remembered_deletes(job._hold(target, retention.SETTING, retention.VALUE))
 
     def run() -> None:
         with ExitStack() as stack:

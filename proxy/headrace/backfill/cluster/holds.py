@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote
 
 import msgspec
 
+from headrace.backfill.cluster.records import path_of, put_at, stored_at
 from headrace.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ RETRY_SECONDS = 0.2
 
 
 AtWork = Callable[[Collection[str]], AbstractSet[str]]
+Version = tuple[int, int] | None
+"""Of the document of a setting; `None` where there is none."""
 
 
 class _Shared(msgspec.Struct, kw_only=True, frozen=True):
@@ -38,12 +40,6 @@ class _Shared(msgspec.Struct, kw_only=True, frozen=True):
     jobs: list[str] = []
     restoring: str = ""
     kind: Literal["hold"] = "hold"
-
-
-class _Stored(msgspec.Struct):
-    source: _Shared | None = msgspec.field(name="_source", default=None)
-    seq_no: int = msgspec.field(name="_seq_no", default=-1)
-    primary_term: int = msgspec.field(name="_primary_term", default=0)
 
 
 class Hold:
@@ -62,14 +58,13 @@ class Hold:
         self._job = job
         self._setting = setting
         self._value = value
-        self._settings = f"/{quote(index, safe='')}/_settings"
-        self._path = f"/{quote(store, safe='')}/_doc/{quote(f'hold:{setting}:{index}', safe='')}"
+        self._store = store
         self._at_work = at_work
 
     def acquire(self) -> str:
         """Joins the jobs that need the value; returns that before them (empty: none). The value is not set yet."""
         while True:
-            shared, stored = self._read()
+            shared, version = self._read()
             if shared.restoring not in ("", self._job) and self._at_work({shared.restoring}):
                 time.sleep(RETRY_SECONDS)
                 continue
@@ -78,46 +73,46 @@ class Hold:
             inherited = current == self._value and (shared.jobs or shared.restoring)
             before = shared.before if inherited else current
             jobs = sorted({*shared.jobs, self._job})
-            if self._write(msgspec.structs.replace(shared, before=before, jobs=jobs, restoring=""), stored):
+            if self._write(msgspec.structs.replace(shared, before=before, jobs=jobs, restoring=""), version):
                 return before
 
-    def others(self) -> tuple[set[str], int]:
-        """The other jobs that need the value, where this one does, and the number of the change that says so."""
-        shared, stored = self._read()
+    def others(self) -> tuple[set[str], Version]:
+        """The other jobs that need the value, where this one does, and the version of the document that says so."""
+        shared, version = self._read()
         needed = self._job in (*shared.jobs, shared.restoring)
-        return {*shared.jobs} - {self._job} if needed else set(), stored.seq_no
+        return {*shared.jobs} - {self._job} if needed else set(), version
 
-    def release(self, gone: AbstractSet[str] = frozenset(), asked: int = -1) -> None:
+    def release(self, gone: AbstractSet[str] = frozenset(), asked: Version = None) -> None:
         """Leaves the jobs that need the value, and sets it back where none of them is at work.
 
-        `gone`: jobs that were found not to be after the change `asked`. After a later one they are asked about again.
+        `gone`: jobs that were found not to be at the version `asked`. At a later one they are asked about again.
         """
         while True:
-            shared, stored = self._read()
+            shared, version = self._read()
             if self._job not in (*shared.jobs, shared.restoring):
                 return
             others = [job for job in shared.jobs if job != self._job]
-            if stored.seq_no != asked:
+            if version != asked:
                 gone = {*others} - self._at_work(others)
             others = [job for job in others if job not in gone]
             restoring = "" if others else self._job
-            if not self._write(msgspec.structs.replace(shared, jobs=others, restoring=restoring), stored):
+            if not self._write(msgspec.structs.replace(shared, jobs=others, restoring=restoring), version):
                 continue
             if others:
                 return
             if self.current() == self._value != shared.before:
-                self._link.json("PUT", self._settings, None, {self._setting: shared.before or None})
-            shared, stored = self._read()
+                self._set(shared.before or None)
+            shared, version = self._read()
             if shared.restoring == self._job:
-                self._write(msgspec.structs.replace(shared, restoring=""), stored)
+                self._write(msgspec.structs.replace(shared, restoring=""), version)
             return
 
     def settle(self) -> None:
         """Leaves the jobs that need the value, which is to stay whatever becomes of them."""
         while True:
-            shared, stored = self._read()
+            shared, version = self._read()
             jobs = [job for job in shared.jobs if job != self._job]
-            if self._write(msgspec.structs.replace(shared, before=self._value, jobs=jobs), stored):
+            if self._write(msgspec.structs.replace(shared, before=self._value, jobs=jobs), version):
                 return
 
     def in_force(self) -> bool:
@@ -126,26 +121,32 @@ class Hold:
 
     def current(self) -> str:
         """The value of the setting now (empty: none)."""
-        answer: dict[str, Any] = self._link.json("GET", f"{self._settings}/{self._setting}", {"flat_settings": "true"})
+        path = path_of(self.index, "_settings", self._setting)
+        answer: dict[str, Any] = self._link.json("GET", path, {"flat_settings": "true"})
         found = [about.get("settings", {}).get(self._setting, "") for about in answer.values()]
         return str(found[0]) if found else ""
 
-    def _read(self) -> tuple[_Shared, _Stored]:
-        stored = _Stored()
-        try:
-            stored = msgspec.convert(self._link.json("GET", self._path), _Stored)
-        except ClientError as error:
-            if error.status != 404:
-                raise
-        return stored.source or _Shared(index=self.index, setting=self._setting), stored
+    def apply(self) -> None:
+        """Sets the value, once the job has joined those that need it."""
+        self._set(self._value)
 
-    def _write(self, shared: _Shared, stored: _Stored) -> bool:
+    def _set(self, value: str | None) -> None:
+        self._link.json("PUT", path_of(self.index, "_settings"), None, {self._setting: value})
+
+    @property
+    def _id(self) -> str:
+        return f"hold:{self._setting}:{self.index}"
+
+    def _read(self) -> tuple[_Shared, Version]:
+        stored = stored_at(self._link, self._store, self._id)
+        if stored is None:
+            return _Shared(index=self.index, setting=self._setting), None
+        return msgspec.json.decode(stored.source, type=_Shared), stored.version
+
+    def _write(self, shared: _Shared, version: Version) -> bool:
         """Whether the document is stored; not where another process has changed it since."""
-        params = {"op_type": "create"}
-        if stored.seq_no >= 0:
-            params = {"if_seq_no": str(stored.seq_no), "if_primary_term": str(stored.primary_term)}
         try:
-            self._link.json("PUT", self._path, params, shared)
+            put_at(self._link, self._store, self._id, version, shared)
         except ClientError as error:
             if error.status != 409:
                 raise

@@ -11,12 +11,12 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace.backfill.cluster.link import BUSY, Backoff
-from headrace.backfill.cluster.records import JOB_INDEX, JobRecord, ensure_index, now, path_of, stored_at
+from headrace.backfill.cluster.records import JOB_INDEX, JobRecord, ensure_index, now, put_at, stored_at
 from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
 from headrace.client.errors import ClientError, UnreachableError
 
@@ -86,7 +86,7 @@ class Journal:
             if cls.at_work(link, [job], index, waits):
                 raise ConflictError(f"another process is at work on the job [{job}]", "resume")
             stored, record = cls._stored(link, job, index)
-        return cls(link, record, index, (stored.seq_no, stored.primary_term), seize=seize)
+        return cls(link, record, index, stored.version, seize=seize)
 
     @classmethod
     def _stored(cls, link: Link, job: str, index: str) -> tuple[Stored, JobRecord]:
@@ -133,7 +133,7 @@ class Journal:
             return _UNKNOWN
         if stored is None or msgspec.json.decode(stored.source, type=JobRecord).state != "running":
             return None
-        return stored.seq_no, stored.primary_term
+        return stored.version
 
     def acquire(self) -> None:
         """Makes this process the one that has the job, unless it is done. Raises ConflictError.
@@ -151,7 +151,7 @@ class Journal:
                     raise
                 # A process that is at work changes its record all the time.
                 stored, self.record = self._stored(self._link, self.record.job, self._index)
-                self._version = stored.seq_no, stored.primary_term
+                self._version = stored.version
             else:
                 return
 
@@ -240,12 +240,8 @@ class Journal:
     def _store(self, link: Link, record: JobRecord) -> None:
         record.updated = now()
         while True:
-            params = {"op_type": "create"}
-            if self._version is not None:
-                params = {"if_seq_no": str(self._version[0]), "if_primary_term": str(self._version[1])}
             try:
-                answer: dict[str, Any] = link.json("PUT", path_of(self._index, "_doc", record.job), params, record)
-                self._version = answer["_seq_no"], answer["_primary_term"]
+                self._version = put_at(link, self._index, record.job, self._version, record)
             except ClientError as error:
                 if error.status != 409:
                     raise
@@ -253,7 +249,7 @@ class Journal:
                 found = msgspec.json.decode(stored.source, type=JobRecord) if stored is not None else None
                 if stored is None or found is None or found.driver != record.driver:
                     raise ConflictError(f"another process goes on with the job [{record.job}]") from None
-                self._version = stored.seq_no, stored.primary_term
+                self._version = stored.version
                 if found != record:
                     # The acknowledgement of an earlier record was lost, which is what is stored.
                     continue

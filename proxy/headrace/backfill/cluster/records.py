@@ -97,6 +97,11 @@ class Stored(msgspec.Struct):
     primary_term: int = msgspec.field(name="_primary_term", default=0)
     found: bool = False
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """What [`put_at`] asks for."""
+        return self.seq_no, self.primary_term
+
 
 def path_of(index: str, *segments: str) -> str:
     """The path of an index, with what follows."""
@@ -131,3 +136,15 @@ def stored_at(link: Link, index: str, id_: str) -> Stored | None:
         raise ClientError(answer.status, f"the index of jobs [{index}] cannot be read")
     stored = msgspec.json.decode(answer.body, type=Stored)
     return stored if stored.found else None
+
+
+def put_at(link: Link, index: str, id_: str, version: tuple[int, int] | None, value: object) -> tuple[int, int]:
+    """Stores a document where it has this version still, or is not there for `None`; gives its version.
+
+    Raises ClientError, of status 409 where another process has changed it, and UnreachableError.
+    """
+    params = {"op_type": "create"}
+    if version is not None:
+        params = {"if_seq_no": str(version[0]), "if_primary_term": str(version[1])}
+    answer: dict[str, int] = link.json("PUT", path_of(index, "_doc", id_), params, value)
+    return answer["_seq_no"], answer["_primary_term"]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from headrace.backfill.cluster.holds import Hold
-    from headrace.backfill.cluster.link import Link
 
 SETTING = "index.gc_deletes"
 SECONDS = 1200
@@ -30,7 +28,7 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def remembered_deletes(link: Link, hold: Hold) -> Iterator[Callable[[], None]]:
+def remembered_deletes(hold: Hold) -> Iterator[Callable[[], None]]:
     """The target remembers deletions for longer within the block, and as before once no job needs it.
 
     Gives what looks whether that is so still, and sees to it: somebody may have changed the setting, or have taken this
@@ -41,7 +39,7 @@ def remembered_deletes(link: Link, hold: Hold) -> Iterator[Callable[[], None]]:
     def remember() -> None:
         before = hold.acquire()
         if (_seconds(before) if before else _DEFAULT) < SECONDS:
-            link.json("PUT", f"/{quote(hold.index, safe='')}/_settings", None, {SETTING: VALUE})
+            hold.apply()
 
     def ensure() -> None:
         if not hold.in_force():

@@ -245,16 +245,16 @@ def test_deletions_are_remembered_while_a_job_runs(cluster: Cluster, link: Link,
         return Hold(link, name, "b", "index.gc_deletes", f"{SECONDS}s", store="jobs", at_work=lambda _: set())
 
     # A job that goes on does not take its own setting for that of the index.
-    with pytest.raises(OSError, match="away"), remembered_deletes(link, hold("j")):
+    with pytest.raises(OSError, match="away"), remembered_deletes(hold("j")):
         raise OSError("away")
     for name in ("j", "k"):
-        with remembered_deletes(link, hold(name)):
+        with remembered_deletes(hold(name)):
             pass
     sent = [json.loads(body) for method, path, body in cluster.requests if (method, path) == ("PUT", "/b/_settings")]
     assert [each["index.gc_deletes"] for each in sent] == puts[:1] + puts * 2
     assert cluster.settings["b"].get("index.gc_deletes", "") == before
     # Another job took this one for one that had ended, and somebody changed the setting.
-    with remembered_deletes(link, hold("j")) as ensure:
+    with remembered_deletes(hold("j")) as ensure:
         for lost in (True, False):
             if lost:
                 hold("j").release()
