@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, execute
+from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, count_fused, execute, record_skipped
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -43,17 +43,45 @@ def _is_safe(pipeline: Pipeline, nbytes: int) -> bool:
     return pipeline.inline_safe and _work(pipeline, nbytes) <= INLINE_WORK
 
 
-def _measured(pipeline: Pipeline, work: Callable[[], FusedRun]) -> FusedRun | None:
-    """The run that `work` makes, whose time counts for the cost estimate; `None` for one that is late."""
-    start = time.thread_time_ns()
+def _in_time(pipeline: Pipeline, work: Callable[[], FusedRun], *, measured: bool) -> FusedRun | None:
+    """The run that `work` makes, `None` for one that is late; `measured`: its time counts for the cost estimate."""
+    start = time.thread_time_ns() if measured else 0
     run = work()
-    if run.nbytes:
+    if measured and run.nbytes:
         pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
-    return _unless_late(run)
-
-
-def _unless_late(run: FusedRun) -> FusedRun | None:
     return None if run.late else run
+
+
+class UncountedRuns:
+    """Runs of a request on the event loop that are done: they count once it has left."""
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+        self._counts: list[Callable[[], object]] = []
+
+    def add(self, run: Run) -> None:
+        """Adds a run stage by stage."""
+        self._runs.append(run)
+
+    def add_fused(self, pipeline: Pipeline, run: FusedRun) -> None:
+        """Adds a run that was the engine's alone."""
+        self._counts.append(partial(count_fused, pipeline, run))
+
+    def add_idle(self, pipeline: Pipeline, documents: int) -> None:
+        """Adds a pipeline that had nothing to do for so many documents."""
+        self._counts.append(partial(record_skipped, pipeline, documents))
+
+    def settle(self, *, sent: bool) -> None:
+        """Counts them if the request has left, else forgets them: it is done anew. A second call has no effect."""
+        runs, self._runs = self._runs, []
+        counts, self._counts = self._counts, []
+        for run in runs:
+            if sent:
+                run.count()
+            else:
+                run.forget()
+        for count in counts if sent else ():
+            count()
 
 
 class PlannedRun(NamedTuple):
@@ -185,7 +213,7 @@ class Runner:
         if self._share(pipeline, nbytes) > 1:
             return None
         work = partial(attempt_fused, fused, batch, min(self._timeout, INLINE_SECONDS))
-        return _measured(pipeline, work) if not _is_safe(pipeline, nbytes) else _unless_late(work())
+        return _in_time(pipeline, work, measured=not _is_safe(pipeline, nbytes))
 
     def plan(self, parsed: Bulk, groups: Collection[tuple[Pipeline, list[int]]]) -> InlinePlan | None:
         """The runs of pipelines over the documents of a bulk; `None` where not all of them can be on the event loop.
@@ -215,7 +243,7 @@ class Runner:
         if seconds <= 0:
             return None
         work = partial(attempt_fused, fused, parsed, seconds, planned.keys, asked=planned.measured)
-        return _measured(planned.pipeline, work) if planned.measured else _unless_late(work())
+        return _in_time(planned.pipeline, work, measured=planned.measured)
 
     def attempt_in_plan(self, pipeline: Pipeline, batch: Batch, end: float) -> Run | None:
         """The same stage by stage; `batch` is spent where the time is over."""

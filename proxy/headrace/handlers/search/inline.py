@@ -14,10 +14,11 @@ from headrace.execution import choice
 from headrace.execution.choice import ScopedPipeline
 from headrace.execution.search_run import QUERY, RESULT, SearchRun
 from headrace.handlers.search import search
+from headrace.ops.runner import UncountedRuns
 from headrace.protocol.indices.options import expansion
 from headrace.server.response import WholeAnswer
 from headrace.upstream.client import Answer
-from headrace_pipelines import Batch, Execution, count_fused
+from headrace_pipelines import Batch, Execution
 from headrace_pipelines.errors import EngineError, HeadraceError, StageError
 from headrace_pipelines.registry.association import Slot
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from headrace.server.router import Match
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import FusedRun, PipelineType, Run, Snapshot
+    from headrace_pipelines import PipelineType, Snapshot
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry import Pipeline
 
@@ -114,9 +115,7 @@ class InlineSearchRun:
     """The error that its query pipeline ends it with."""
     ctx: bytes | None = None
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
-    _uncounted: list[Run] = field(default_factory=list)
-    _fused: list[tuple[Pipeline, FusedRun]] = field(default_factory=list)
-    """The same that were the engine's alone."""
+    _uncounted: UncountedRuns = field(default_factory=UncountedRuns)
     _response: Answer | None = None
     """The cluster's answer, where its pipeline takes longer than the event loop can wait."""
 
@@ -141,25 +140,17 @@ class InlineSearchRun:
             run = runner.attempt(pipeline, batch)
             if run is None:
                 return None
-            self._uncounted.append(run)
+            self._uncounted.add(run)
             return run.execution
         fused_run = runner.attempt_fused(pipeline, fused, batch)
         if fused_run is None:
             return None
-        self._fused.append((pipeline, fused_run))
+        self._uncounted.add_fused(pipeline, fused_run)
         return Execution(pipeline.label, fused_run.skipped)
 
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left."""
-        runs, self._uncounted = self._uncounted, []
-        for run in runs:
-            if sent:
-                run.count()
-            else:
-                run.forget()
-        fused, self._fused = self._fused, []
-        for pipeline, fused_run in fused if sent else ():
-            count_fused(pipeline, fused_run)
+        self._uncounted.settle(sent=sent)
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
         """The answer after the result pipeline; one that is no success as it is. Raises StageError, MediaTypeError."""

@@ -16,12 +16,13 @@ import msgspec
 
 from headrace.execution import choice, document_run
 from headrace.handlers.write import document
+from headrace.ops.runner import UncountedRuns
 from headrace.protocol.headers.encoding import as_single_line
 from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
 from headrace.server.reply import reply_answer
 from headrace.server.response import WholeAnswer
-from headrace_pipelines import Bulk, BulkError, Execution, count_fused, record_skipped
+from headrace_pipelines import Bulk, BulkError, Execution
 from headrace_pipelines.errors import EngineError, UpstreamError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import FusedRun, Run, Snapshot
+    from headrace_pipelines import Snapshot
     from headrace_pipelines.errors import HeadraceError
     from headrace_pipelines.http1 import RequestHead
-    from headrace_pipelines.registry import Pipeline
 
 PARAMETERS = frozenset({"refresh", "timeout", "wait_for_active_shards"})
 """URL parameters that neither choose pipelines nor shape the answer."""
@@ -70,24 +70,12 @@ class WriteRun:
     """The answer to a single document that was dropped."""
     error: HeadraceError | None = None
     """The error that answers the request."""
-    runs: list[Run] = field(default_factory=list)
-    fused: list[tuple[Pipeline, FusedRun]] = field(default_factory=list)
-    """The runs that were the engine's alone."""
-    idle: list[tuple[Pipeline, int]] = field(default_factory=list)
-    """The pipelines that had nothing to do, each with the number of its documents."""
+    uncounted: UncountedRuns = field(default_factory=UncountedRuns)
     started: float = field(default_factory=time.monotonic)
 
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left."""
-        for run in self.runs:
-            if sent:
-                run.count()
-            else:
-                run.forget()
-        for pipeline, fused_run in self.fused if sent else ():
-            count_fused(pipeline, fused_run)
-        for pipeline, documents in self.idle if sent else ():
-            record_skipped(pipeline, documents)
+        self.uncounted.settle(sent=sent)
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
         """The cluster's answer, or its items and ours. Raises UpstreamError, and the error of the request."""
@@ -129,23 +117,18 @@ class InlineWrites:
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
         found: dict[str, document_run.Group] = {}
-        attachments = self._attachments
         for key, (index, name, writes) in enumerate(parsed.targets()):
             if name is not None or index is None:
                 return None
-            attached = attachments.find(index)
-            if attached is None and (writes or registry_guard.names_registry(index, self._registry)):
-                return None
-            pipeline = attached.pipeline if attached is not None and writes else None
-            if pipeline is None:
+            if not writes:
+                if registry_guard.names_registry(index, self._registry):
+                    return None
                 continue
-            if attached is not None and not attached.plain:
+            attached = self._attachments.find(index)
+            if attached is None or not attached.plain:
                 return None
-            group = found.get(pipeline.label)
-            if group is None:
-                found[pipeline.label] = (pipeline, [key])
-            else:
-                group[1].append(key)
+            if attached.pipeline is not None:
+                found.setdefault(attached.pipeline.label, (attached.pipeline, []))[1].append(key)
         return found
 
     def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
@@ -175,7 +158,7 @@ class InlineWrites:
         parsed, runner, pipeline = work.parsed, self._components.runner, planned.pipeline
         if planned.idle is not None:
             if planned.idle:
-                work.idle.append((pipeline, planned.idle))
+                work.uncounted.add_idle(pipeline, planned.idle)
                 executions.append(Execution(pipeline.label))
             return True
         if pipeline.fused is not None:
@@ -183,7 +166,7 @@ class InlineWrites:
             if fused_run is None:
                 return False
             if len(fused_run):
-                work.fused.append((pipeline, fused_run))
+                work.uncounted.add_fused(pipeline, fused_run)
                 executions.append(Execution(pipeline.label, fused_run.skipped))
             return True
         batch = parsed.batch(planned.keys)
@@ -192,7 +175,7 @@ class InlineWrites:
         run = runner.attempt_in_plan(pipeline, batch, end)
         if run is None:
             return False
-        work.runs.append(run)
+        work.uncounted.add(run)
         executions.append(run.execution)
         parsed.absorb(batch)
         return True
