@@ -8,9 +8,8 @@
 #include <stdlib.h>
 
 #include "lex.h"
+#include "room.h"
 
-/* Nodes that a record keeps memory for. */
-#define KEPT_NODES (1u << 14)
 /* Levels of nesting that are read here; no document has more (wasm-runtime/src/json/validate). */
 #define DEPTH 200
 /* Members up to which each key is compared with all before it. */
@@ -378,16 +377,6 @@ static int value(Reader *r) {
     node->to = (uint32_t)(r->at - r->text);
     node->after = (uint32_t)r->record->count;
     return 0;
-}
-
-/* Room for all nodes of a long text: what grows by doubling needs three times its memory. */
-static void make_room(Record *record, const uint8_t *text, size_t len) {
-    size_t most = len > KEPT_NODES ? most_values(text, text + len) : 0;
-    if (most > record->room) {
-        free(record->nodes);
-        record->nodes = malloc(most * sizeof(Node));
-        record->room = record->nodes ? most : 0;
-    }
 }
 
 JSValue record_read(JSContext *context, Record *record, const uint8_t *text, size_t len) {

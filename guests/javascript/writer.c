@@ -7,6 +7,18 @@
 #include "lookup.h"
 #include "numbers.h"
 
+static JSClassID object_class, list_class;
+
+static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
+
+typedef JSAtom Key;
+static inline int same_key(Key key, Key other) { return key == other; }
+static inline uint32_t key_number(Key key) { return key; }
+static inline int is_object(const Node *node) { return is_class(node->value, object_class); }
+static inline int has_twice(const Node *node) { return (int)node->twice; }
+
+#include "members.h"
+
 /* Levels of nesting that an answer may have; no document has so many (wasm-runtime/src/json/validate). */
 #define DEPTH 200
 
@@ -24,9 +36,7 @@ typedef struct {
     Answer *to;
     /* The lists and objects that were read, by their addresses; empty until one is somewhere else. */
     Lookup places;
-    /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
-    size_t left;
-    Lookup members;
+    Members members;
     /* The list in which nothing but a place says what the value in work was, or what it is in: what stood there may have moved.
      * NULL where its key says it, or what it is in was read. */
     List *placed;
@@ -40,7 +50,6 @@ typedef struct {
     int depth;
 } Writer;
 
-static JSClassID object_class, list_class;
 static JSAtom to_json;
 /* The function that gives the interpreter what is to be written, once its `toJSON` has been asked; and that value, till then. */
 static JSValue replacer;
@@ -201,69 +210,6 @@ static int write_number(Writer *w, JSValueConst value, const Node *was) {
     return 1;
 }
 
-/* The first of the nodes from `at` up to `end` with a key; NULL for none, or when enough have been compared. */
-static const Node *among(Writer *w, const Node *at, const Node *end, JSAtom key) {
-    for (; at < end && w->left > 0; at = w->record->nodes + at->after, w->left--) {
-        if (at->key == key) {
-            return at;
-        }
-    }
-    return NULL;
-}
-
-static int is_class(JSValueConst value, JSClassID class) { return JS_IsObject(value) && JS_GetClassID(value) == class; }
-
-/* Sorts the members of all objects; 0 if there is no memory. */
-static int find_members(Writer *w) {
-    const Node *nodes = w->record->nodes;
-    for (size_t n = 0; n < w->record->count; n++) {
-        const Node *end = nodes + (is_class(nodes[n].value, object_class) ? nodes[n].after : 0);
-        for (const Node *at = nodes + n + 1; at < end; at = nodes + at->after) {
-            if (!lookup_add(&w->members, member_number((uint32_t)n, at->key), (uint32_t)(at - nodes))) {
-                return 0;
-            }
-        }
-    }
-    lookup_sort(&w->members);
-    return 1;
-}
-
-/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
-static const Node *sorted_member(Writer *w, const Node *was, JSAtom key) {
-    const Node *nodes = w->record->nodes;
-    uint32_t number = member_number((uint32_t)(was - nodes), key);
-    if (w->members.count == 0 && !find_members(w)) {
-        w->to->failed = 1;
-        return NULL;
-    }
-    for (size_t at = lookup_end(&w->members, number); lookup_has(&w->members, at, number); at--) {
-        const Node *node = nodes + lookup_node(&w->members, at);
-        if (node->key == key) {
-            return node;
-        }
-    }
-    return NULL;
-}
-
-/* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
-static const Node *member_of(Writer *w, const Node *was, const Node *next, JSAtom key) {
-    if (was == NULL) {
-        return NULL;
-    }
-    const Node *end = w->record->nodes + was->after;
-    if (!was->twice) {
-        if (next < end && next->key == key) {
-            return next;
-        }
-        const Node *found = among(w, next, end, key);
-        found = found ? found : among(w, was + 1, next, key);
-        if (found || w->left > 0) {
-            return found;
-        }
-    }
-    return sorted_member(w, was, key);
-}
-
 /* Whether a part whose node is `next` stands in the text right behind the last one written. */
 static int follows(const Writer *w, const Node *was, const Node *last, const Node *next, int first) {
     return next && (last ? w->record->nodes + last->after == next : first && next == was + 1);
@@ -322,7 +268,7 @@ static int write_members(Writer *w, JSValueConst value, const Node *was, const J
     int first = 1;
     for (uint32_t i = 0; i < count; i++) {
         JSAtom key = names[i].atom;
-        const Node *node = member_of(w, was, next, key);
+        const Node *node = was ? member_of(&w->members, was, next, key) : NULL;
         JSValue item = JS_GetProperty(w->context, value, key);
         int written = JS_IsException(item) ? -1 : write_member(w, item, key, was, last, node, first);
         JS_FreeValue(w->context, item);
@@ -536,10 +482,10 @@ static int write_result(Writer *w, JSValueConst result) {
 }
 
 int record_write(JSContext *context, const Record *record, JSValueConst result, Answer *to) {
-    Writer w = {.context = context, .record = record, .to = to, .index = -1, .left = COMPARED + COMPARED_EACH * record->count};
+    Writer w = {.context = context, .record = record, .to = to, .index = -1, .members = members_of(record, to)};
     int written = write_result(&w, result);
     lookup_free(&w.places);
-    lookup_free(&w.members);
+    lookup_free(&w.members.sorted);
     free(w.numbers.entries);
     if (to->failed && !JS_HasException(context)) {
         JS_ThrowOutOfMemory(context);

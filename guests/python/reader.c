@@ -5,9 +5,8 @@
 #include <internal/pycore_unicodeobject.h>
 
 #include "lex.h"
+#include "room.h"
 
-/* Nodes that a record keeps memory for. */
-#define KEPT_NODES (1u << 14)
 
 /* Members of objects in work: keys and values, innermost last. */
 static PyObject **stack;
@@ -346,16 +345,6 @@ static int value(Reader *r) {
     node->to = (uint32_t)(r->at - r->text);
     node->after = (uint32_t)r->record->count;
     return found == NULL ? -1 : 0;
-}
-
-/* Room for all nodes of a long text: what grows by doubling needs three times its memory. */
-static void make_room(Record *record, const uint8_t *text, size_t len) {
-    size_t most = len > KEPT_NODES ? most_values(text, text + len) : 0;
-    if (most > record->room) {
-        free(record->nodes);
-        record->nodes = malloc(most * sizeof(Node));
-        record->room = record->nodes ? most : 0;
-    }
 }
 
 PyObject *record_read(Record *record, const uint8_t *text, size_t len) {

@@ -7,14 +7,32 @@
 #include "lex.h"
 #include "lookup.h"
 
+typedef PyObject *Key;
+
+static inline int same_key(PyObject *left, PyObject *right) {
+    if (left == right) {
+        return 1;
+    }
+    if (!PyUnicode_CheckExact(right)) {
+        return 0;
+    }
+    Py_hash_t hash = ((PyASCIIObject *)right)->hash;
+    return hash == ((PyASCIIObject *)left)->hash && PyUnicode_Compare(left, right) == 0;
+}
+
+/* A key that is no plain string is that of no node. */
+static inline uint32_t key_number(Key key) { return PyUnicode_CheckExact(key) ? (uint32_t)((PyASCIIObject *)key)->hash : 0; }
+static inline int is_object(const Node *node) { return PyDict_CheckExact(node->value); }
+static inline int has_twice(const Node *node) { return (node->flags & TWICE) != 0; }
+
+#include "members.h"
+
 typedef struct {
     const Record *record;
     Answer *to;
     /* The lists and objects that were read, by their addresses; empty until one is somewhere else. */
     Lookup places;
-    /* How many keys may still be compared one by one; then members are asked for by their objects and keys. */
-    size_t left;
-    Lookup members;
+    Members members;
 } Writer;
 
 static int write_value(Writer *w, PyObject *value, const Node *was);
@@ -165,80 +183,6 @@ static int write_key(Writer *w, PyObject *key) {
     return 0;
 }
 
-static int same_key(PyObject *left, PyObject *right) {
-    if (left == right) {
-        return 1;
-    }
-    if (!PyUnicode_CheckExact(right)) {
-        return 0;
-    }
-    Py_hash_t hash = ((PyASCIIObject *)right)->hash;
-    return hash == ((PyASCIIObject *)left)->hash && PyUnicode_Compare(left, right) == 0;
-}
-
-/* The first of the nodes from `at` up to `end` with a key; NULL for none, or when enough have been compared. */
-static const Node *among(Writer *w, const Node *at, const Node *end, PyObject *key) {
-    for (; at < end && w->left > 0; at = w->record->nodes + at->after, w->left--) {
-        if (same_key(at->key, key)) {
-            return at;
-        }
-    }
-    return NULL;
-}
-
-static uint32_t hash_of(PyObject *key) { return (uint32_t)((PyASCIIObject *)key)->hash; }
-
-/* Sorts the members of all objects; 0 if there is no memory. */
-static int find_members(Writer *w) {
-    const Node *nodes = w->record->nodes;
-    for (size_t n = 0; n < w->record->count; n++) {
-        const Node *end = nodes + (PyDict_CheckExact(nodes[n].value) ? nodes[n].after : 0);
-        for (const Node *at = nodes + n + 1; at < end; at = nodes + at->after) {
-            if (!lookup_add(&w->members, member_number((uint32_t)n, hash_of(at->key)), (uint32_t)(at - nodes))) {
-                return 0;
-            }
-        }
-    }
-    lookup_sort(&w->members);
-    return 1;
-}
-
-/* The last member with a key, which is the one that counts, by all of them sorted; NULL for none. */
-static const Node *sorted_member(Writer *w, const Node *was, PyObject *key) {
-    if (w->members.count == 0 && !find_members(w)) {
-        w->to->failed = 1;
-        return NULL;
-    }
-    if (!PyUnicode_CheckExact(key)) {
-        return NULL;
-    }
-    const Node *nodes = w->record->nodes;
-    uint32_t number = member_number((uint32_t)(was - nodes), hash_of(key));
-    for (size_t at = lookup_end(&w->members, number); lookup_has(&w->members, at, number); at--) {
-        const Node *node = nodes + lookup_node(&w->members, at);
-        if (same_key(node->key, key)) {
-            return node;
-        }
-    }
-    return NULL;
-}
-
-/* The node of a member: the one at `next`, where members mostly are, else any with its key; NULL for a new member. */
-static const Node *member_of(Writer *w, const Node *was, const Node *next, PyObject *key) {
-    const Node *end = w->record->nodes + was->after;
-    if (!(was->flags & TWICE)) {
-        if (next < end && same_key(next->key, key)) {
-            return next;
-        }
-        const Node *found = among(w, next, end, key);
-        found = found ? found : among(w, was + 1, next, key);
-        if (found || w->left > 0) {
-            return found;
-        }
-    }
-    return sorted_member(w, was, key);
-}
-
 /* The text between two parts: as it stands between them, or a comma. */
 static void separate(Writer *w, const Node *was, const Node *last, const Node *next, int first) {
     const Node *nodes = w->record->nodes;
@@ -295,7 +239,7 @@ static int write_paired(Writer *w, PyObject *value, const Node *was) {
             first = 0;
             continue;
         }
-        const Node *node = member_of(w, was, next, key);
+        const Node *node = member_of(&w->members, was, next, key);
         separate(w, was, last, node, first);
         if (write_member(w, key, item, node)) {
             return -1;
@@ -460,13 +404,13 @@ static int write_result(Writer *w, PyObject *result) {
 }
 
 int record_write(const Record *record, PyObject *result, Answer *to) {
-    Writer w = {.record = record, .to = to, .left = COMPARED + COMPARED_EACH * record->count};
+    Writer w = {.record = record, .to = to, .members = members_of(record, to)};
     /* Held by us, as all that is written (`origin_of`). */
     Py_INCREF(result);
     int failed = write_result(&w, result);
     Py_DECREF(result);
     lookup_free(&w.places);
-    lookup_free(&w.members);
+    lookup_free(&w.members.sorted);
     if (to->failed && !PyErr_Occurred()) {
         PyErr_NoMemory();
     }

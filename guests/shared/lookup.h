@@ -5,11 +5,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Comparisons of keys one by one, before the members of all objects are sorted: so many, and so many for each node of the
- * document. Most members are near where they were, and sorting costs more than a few comparisons. */
-#define COMPARED 256
-#define COMPARED_EACH 4
-
 /* Numbers with their nodes: the number in the upper half, so that nodes of the same number are in the order of the text. */
 typedef struct {
     uint64_t *entries;
@@ -30,9 +25,6 @@ static inline int lookup_add(Lookup *to, uint32_t number, uint32_t node) {
     to->entries[to->count++] = (uint64_t)number << 32 | node;
     return 1;
 }
-
-/* Of a member: for one key those of different objects differ, so that a node with the number and the key is the member. */
-static inline uint32_t member_number(uint32_t object, uint32_t key) { return key + object * 0x9e3779b1u; }
 
 static int lookup_order(const void *left, const void *right) {
     uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
