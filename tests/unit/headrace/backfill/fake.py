@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
+
+import pytest
+
+from headrace.backfill.cluster import link as links
 
 
 class Cluster:
@@ -144,3 +150,10 @@ def documents(count: int, length: int = 10) -> list[dict[str, Any]]:
         {"_index": "s", "_id": f"d{n}", "_seq_no": n, "_primary_term": 1, "_source": {"n": n, "text": "x" * length}}
         for n in range(count)
     ]
+
+
+def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """For a fixture: a cluster without documents, and links that hardly wait before they try again."""
+    monkeypatch.setattr(links, "FIRST_DELAY", 0.001)
+    with closing(Cluster([])) as cluster:
+        yield cluster

@@ -23,19 +23,14 @@ from headrace.backfill.spec import BackfillError, ConflictError
 from headrace.client.errors import ClientError, UnreachableError
 from headrace_pipelines import Bundle
 from headrace_pipelines.errors import InvalidError
-from tests.unit.headrace.backfill.fake import Cluster
+from tests.unit.headrace.backfill.fake import Cluster, empty
 
 RECORD = f"/{JOB_INDEX}/_doc/j"
 HOLD = f"/{JOB_INDEX}/_doc/hold%3A{BLOCK}%3Aa"
 STATS = {"shards": {"0": [{"routing": {"primary": True}, "seq_no": {"max_seq_no": 7, "global_checkpoint": 7}}]}}
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setattr(links, "FIRST_DELAY", 0.001)
-    cluster = Cluster([])
-    yield cluster
-    cluster.close()
+cluster = pytest.fixture(empty, name="cluster")
 
 
 @pytest.fixture

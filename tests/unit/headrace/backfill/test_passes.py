@@ -13,7 +13,6 @@ import pytest
 
 from headrace.backfill import Connection, JobSpec, items
 from headrace.backfill.cluster import journal as journals
-from headrace.backfill.cluster import link as links
 from headrace.backfill.cluster.aliases import switch_alias
 from headrace.backfill.cluster.holds import Hold
 from headrace.backfill.cluster.journal import Journal
@@ -24,17 +23,12 @@ from headrace.backfill.passes import BLOCK, Passes
 from headrace.backfill.spec import BackfillError, ConflictError, Counts, ItemResult
 from headrace.client.errors import ClientError
 from headrace_pipelines import Bundle
-from tests.unit.headrace.backfill.fake import Cluster
+from tests.unit.headrace.backfill.fake import Cluster, empty
 
 GONE = (404, {"error": {"type": "aliases_not_found_exception", "reason": "aliases [logs] missing"}})
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setattr(links, "FIRST_DELAY", 0.001)
-    cluster = Cluster([])
-    yield cluster
-    cluster.close()
+cluster = pytest.fixture(empty, name="cluster")
 
 
 @pytest.fixture
