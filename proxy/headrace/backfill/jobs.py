@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from headrace.backfill import files
-from headrace.backfill.cluster.records import JOB_INDEX, now, path_of, stored_at
+from headrace.backfill.cluster.records import JOB_INDEX, now, path_of, read_stored
 from headrace.backfill.spec import ItemResult
 from headrace.client.errors import ClientError
 
@@ -66,7 +66,7 @@ class _Found(msgspec.Struct):
 
 def result_of(link: Link, job: JobSpec, item: WorkItem) -> ItemResult | None:
     """The result of an item that is checked off, else `None`. Raises ClientError."""
-    stored = stored_at(link, job.job_index, f"{job.job}/{item.key}")
+    stored = read_stored(link, job.job_index, f"{job.job}/{item.key}")
     if stored is None:
         return None
     result = msgspec.json.decode(stored.source, type=_ItemRecord).result

@@ -163,12 +163,13 @@ class LiveRegistry:
 
         The last good state stays where the store cannot be read.
         """
-        if self.state == "current" and monotonic() - self._confirmed > seconds:
-            await self._refreshes.run(self._confirm_in_turn(seconds))
+        asked_after = monotonic() - seconds
+        if self.state == "current" and self._confirmed < asked_after:
+            await self._refreshes.run(self._confirm_in_turn(asked_after))
 
-    async def _confirm_in_turn(self, seconds: float) -> None:
+    async def _confirm_in_turn(self, asked_after: float) -> None:
         async with self._turn:
-            if self.state == "current" and monotonic() - self._confirmed > seconds:
+            if self.state == "current" and self._confirmed < asked_after:
                 try:
                     await self._read_changes()
                 except HeadraceError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,8 @@ class RequestContext(ReceivedRequest):
     choose_versions: Callable[[RequestContext, Snapshot], Snapshot] | None = None
     """Chooses the versions of pipelines that searches of this request meet, where rollouts run."""
     _chosen: tuple[Snapshot, Snapshot] | None = None
+    arrived: float = field(default_factory=time.time)
+    """When the request arrived, in seconds since 1970: it meets the steps of rollouts that have begun then."""
     answer_whole: Callable[[Text, bool], Awaitable[web.StreamResponse]] | None = None
     """Takes the place of [`forward`] where the answer has to be at hand as a whole."""
 

@@ -91,8 +91,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A stored rollout of the pipeline `name`; times in ISO 8601.
 
     `stable`: the version that was active when it began. `seed`: of the hash of keys, another one for each rollout.
-    `step`: the position of the step in force from `step_since` on; while it is paused, `step_ran` seconds of it had
-    passed. `by`: who changed the state last, `at`: when. Of an abort: its `reason`, and the process that judged.
+    `step`: the position of the step in force from `step_since` on, unless it is `pending`: whoever wrote it has not
+    noted yet that the registry showed it in time. While it is paused, `step_ran` seconds of it had passed. `by`: who changed the state last, `at`: when. Of an abort: its `reason`, and the process that judged.
     """
 
     type: PipelineType
@@ -105,6 +105,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: State = "running"
     step: int = 0
     step_since: str = ""
+    pending: bool = False
     step_ran: float = 0.0
     at: str = ""
     by: str = ""
@@ -124,10 +125,10 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def percent_at(self, seconds: float) -> float:
         """The percentage of the keys that meet the candidate, or are compared, at a time in seconds since 1970.
 
-        A step is written ahead of the time at which it begins, so that all proxies begin it together; before the first
-        one the percentage is 0.
+        A step is written ahead of the time at which it begins, so that all proxies begin it together; one that is
+        pending then has not begun. Before the first one the percentage is 0.
         """
-        step = self.step if seconds >= self.since else self.step - 1
+        step = self.step if seconds >= self.since and not self.pending else self.step - 1
         return self.spec.percent(step) if step >= 0 else 0.0
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -36,11 +35,14 @@ class RunningRollout:
     def _since(self) -> float:
         return self.record.since
 
-    @property
-    def percent(self) -> float:
-        """The percentage now, by the clock of this machine."""
-        now = time.time()
-        return self.record.percent_at(now) if now < self._since else self.record.spec.percent(self.record.step)
+    def percent_at(self, seconds: float) -> float:
+        """[`Rollout.percent_at`], by a time that is parsed once."""
+        begun = seconds >= self._since and not self.record.pending
+        return self.record.spec.percent(self.record.step) if begun else self.record.percent_at(seconds)
+
+    def undecided_at(self, seconds: float) -> bool:
+        """Whether only a new reading of the registry tells the percentage at a time: the step is due, but pending."""
+        return self.record.pending and seconds >= self._since
 
     @property
     def per_document(self) -> bool:

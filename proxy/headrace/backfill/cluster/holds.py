@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from headrace.backfill.cluster.records import path_of, put_at, stored_at
+from headrace.backfill.cluster.records import path_of, read_stored, write_stored
 from headrace.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Hold:
         return f"hold:{self._setting}:{self.index}"
 
     def _read(self) -> tuple[_Shared, Version]:
-        stored = stored_at(self._link, self._store, self._id)
+        stored = read_stored(self._link, self._store, self._id)
         if stored is None:
             return _Shared(index=self.index, setting=self._setting), None
         return msgspec.json.decode(stored.source, type=_Shared), stored.version
@@ -146,7 +146,7 @@ class Hold:
     def _write(self, shared: _Shared, version: Version) -> bool:
         """Whether the document is stored; not where another process has changed it since."""
         try:
-            put_at(self._link, self._store, self._id, version, shared)
+            write_stored(self._link, self._store, self._id, version, shared)
         except ClientError as error:
             if error.status != 409:
                 raise

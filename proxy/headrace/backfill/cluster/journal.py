@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.backfill.cluster.link import BUSY, Backoff
-from headrace.backfill.cluster.records import JOB_INDEX, JobRecord, ensure_index, now, put_at, stored_at
+from headrace.backfill.cluster.records import JOB_INDEX, JobRecord, ensure_index, now, read_stored, write_stored
 from headrace.backfill.spec import BackfillError, ConflictError, ItemResult
 from headrace.client.errors import ClientError, UnreachableError
 
@@ -90,7 +90,7 @@ class Journal:
 
     @classmethod
     def _stored(cls, link: Link, job: str, index: str) -> tuple[Stored, JobRecord]:
-        stored = stored_at(link, index, job)
+        stored = read_stored(link, index, job)
         if stored is None:
             raise BackfillError(f"there is no job [{job}] in [{index}]", "resume")
         return stored, msgspec.json.decode(stored.source, type=JobRecord)
@@ -128,7 +128,7 @@ class Journal:
     def _running(cls, link: Link, job: str, index: str) -> tuple[int, int] | None:
         """The version of a record that says that its job runs; `None` for one that says else, or is not there."""
         try:
-            stored = stored_at(link, index, job)
+            stored = read_stored(link, index, job)
         except (ClientError, UnreachableError, msgspec.MsgspecError):
             return _UNKNOWN
         if stored is None or msgspec.json.decode(stored.source, type=JobRecord).state != "running":
@@ -241,11 +241,11 @@ class Journal:
         record.updated = now()
         while True:
             try:
-                self._version = put_at(link, self._index, record.job, self._version, record)
+                self._version = write_stored(link, self._index, record.job, self._version, record)
             except ClientError as error:
                 if error.status != 409:
                     raise
-                stored = stored_at(link, self._index, record.job)
+                stored = read_stored(link, self._index, record.job)
                 found = msgspec.json.decode(stored.source, type=JobRecord) if stored is not None else None
                 if stored is None or found is None or found.driver != record.driver:
                     raise ConflictError(f"another process goes on with the job [{record.job}]") from None

@@ -99,7 +99,7 @@ class Stored(msgspec.Struct):
 
     @property
     def version(self) -> tuple[int, int]:
-        """What [`put_at`] asks for."""
+        """What [`write_stored`] asks for."""
         return self.seq_no, self.primary_term
 
 
@@ -127,7 +127,7 @@ def ensure_index(link: Link, index: str = JOB_INDEX) -> None:
             raise
 
 
-def stored_at(link: Link, index: str, id_: str) -> Stored | None:
+def read_stored(link: Link, index: str, id_: str) -> Stored | None:
     """A document of the index of jobs, `None` where there is none. Raises ClientError, UnreachableError."""
     answer = link.call("GET", path_of(index, "_doc", id_))
     if answer.status == 404:
@@ -138,7 +138,7 @@ def stored_at(link: Link, index: str, id_: str) -> Stored | None:
     return stored if stored.found else None
 
 
-def put_at(link: Link, index: str, id_: str, version: tuple[int, int] | None, value: object) -> tuple[int, int]:
+def write_stored(link: Link, index: str, id_: str, version: tuple[int, int] | None, value: object) -> tuple[int, int]:
     """Stores a document where it has this version still, or is not there for `None`; gives its version.
 
     Raises ClientError, of status 409 where another process has changed it, and UnreachableError.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,27 +19,58 @@ if TYPE_CHECKING:
     from headrace.registry.live import LiveRegistry
     from headrace_pipelines.registry.rollouts.record import State
 
+    Update = Callable[[Rollout | None], Rollout | None]
+
 ATTEMPTS = 5
-"""Attempts at a change that loses compare-and-set races."""
+"""Attempts at a change that loses compare-and-set races, and at a step that the cluster shows too late."""
 POLLS = 2
-"""Polls of the registry after which every proxy has read a change: one may just be going on."""
-WRITING_SECONDS = 2.0
-"""Seconds that the write may take beside that, until a search of the registry shows it: a busy cluster takes one."""
+"""Polls for which a reading of the registry is good while a rollout runs: one may just be going on."""
+STARTING_SECONDS = 2.0
+"""Seconds by which the polls of a process may be late beside that when a rollout starts: it does not wait for one."""
+WRITING_SECONDS = 1.0
+"""Seconds that the write of a step may take until searches of the registry show it; a slower one is repeated."""
 
 
-def soon(registry: LiveRegistry) -> str:
-    """A time at which all proxies have read what is written now, by their polls: in ISO 8601."""
-    lead = timedelta(seconds=POLLS * registry.poll + WRITING_SECONDS)
-    return (datetime.now(UTC) + lead).isoformat(timespec="milliseconds")
-
-
-async def change(
-    registry: LiveRegistry, key: str, update: Callable[[Rollout | None], Rollout | None]
-) -> Rollout | None:
+async def change(registry: LiveRegistry, key: str, update: Update) -> Rollout | None:
     """Changes the rollout of a pipeline; `update` gets what is stored, and gives `None` where nothing is to change.
 
     Gives the new record, `None` if nothing changed. Raises ConflictError when others keep changing it, RegistryError.
     """
+    new = await _save(registry, key, update)
+    if new is not None:
+        await registry.changed()
+    return new
+
+
+async def announce(registry: LiveRegistry, key: str, update: Update) -> Rollout | None:
+    """As [`change`], for a record with a step that is to begin: it begins in all processes at once.
+
+    The step is written ahead of its time, pending. When searches have shown it so early that every reading which is
+    still good at its time has it, that is noted; else it is written once more, with a later time.
+    """
+    new = await _save(registry, key, partial(_pending, registry, update))
+    if new is None:
+        return None
+    for _ in range(ATTEMPTS):
+        if time.time() <= new.since - _good_seconds(registry, new):
+            noted = await _save(registry, key, partial(_of_step, new, lambda step: _replaced(step, pending=False)))
+            new = noted or new
+            break
+        moved = await _save(registry, key, partial(_of_step, new, partial(_ahead, registry)))
+        if moved is None:
+            break
+        new = moved
+    await registry.changed()
+    return new
+
+
+async def announce_again(registry: LiveRegistry, record: Rollout) -> None:
+    """Announces a step that is pending after its time, since its writer has not gone on. Raises as [`change`]."""
+    await announce(registry, record.key, partial(_of_step, record, lambda step: step))
+
+
+async def _save(registry: LiveRegistry, key: str, update: Update) -> Rollout | None:
+    """[`change`] that is not taken over here yet."""
     for attempt in range(ATTEMPTS):
         before = await registry.store.read(f"{ROLLOUT}:{key}")
         old = msgspec.convert(before.value, Rollout) if before.value else None
@@ -51,32 +83,56 @@ async def change(
             if attempt == ATTEMPTS - 1:
                 raise
             continue
-        await registry.changed()
         return new
     return None
 
 
+def _pending(registry: LiveRegistry, update: Update, stored: Rollout | None) -> Rollout | None:
+    new = update(stored)
+    return None if new is None else _ahead(registry, new)
+
+
+def _ahead(registry: LiveRegistry, record: Rollout) -> Rollout:
+    """The record, whose step begins when all processes have read what is written now, if they are told in time."""
+    begins = time.time() + _good_seconds(registry, record) + WRITING_SECONDS
+    since = datetime.fromtimestamp(begins, UTC).isoformat(timespec="milliseconds")
+    return _replaced(record, pending=True, step_since=since)
+
+
+def _good_seconds(registry: LiveRegistry, record: Rollout) -> float:
+    """Seconds for which a reading is good before the step of a record."""
+    return POLLS * registry.poll + (STARTING_SECONDS if record.step == 0 else 0.0)
+
+
+def _of_step(record: Rollout, changed: Callable[[Rollout], Rollout], stored: Rollout | None) -> Rollout | None:
+    """What is stored, changed, if it is still at the pending step of a record."""
+    at = (record.seed, record.step, record.step_since)
+    if stored is None or not stored.pending or (stored.seed, stored.step, stored.step_since) != at:
+        return None
+    return changed(stored) if stored.concerns_traffic else None
+
+
 def ended(record: Rollout, state: State, by: str, reason: str = "", judged_by: str = "") -> Rollout:
     """The record in its last state."""
-    return msgspec.structs.replace(record, state=state, at=now(), by=by, reason=reason, judged_by=judged_by)
+    return _replaced(record, state=state, at=now(), by=by, reason=reason, judged_by=judged_by)
 
 
 def paused(record: Rollout, by: str) -> Rollout:
     """The record, whose step does not go on."""
-    begun = time.time() >= record.since
+    begun = time.time() >= record.since and not record.pending
     ran = record.step_ran + _passed(record)
     since = "" if begun else record.step_since
-    return msgspec.structs.replace(record, state="paused", at=now(), by=by, step_ran=ran, step_since=since)
+    return _replaced(record, state="paused", at=now(), by=by, step_ran=ran, step_since=since)
 
 
 def resumed(record: Rollout, by: str) -> Rollout:
     """The record, whose step goes on."""
-    return msgspec.structs.replace(record, state="running", at=now(), by=by, step_since=record.step_since or now())
+    return _replaced(record, state="running", at=now(), by=by, step_since=record.step_since or now())
 
 
-def next_step(record: Rollout, since: str) -> Rollout:
-    """The record at its next step, which begins at a time in ISO 8601."""
-    return msgspec.structs.replace(record, step=record.step + 1, step_since=since, step_ran=0.0)
+def next_step(record: Rollout) -> Rollout:
+    """The record at its next step, for [`announce`]."""
+    return _replaced(record, step=record.step + 1, step_ran=0.0)
 
 
 def left_in_step(record: Rollout) -> float | None:
@@ -90,4 +146,8 @@ def left_in_step(record: Rollout) -> float | None:
 
 def _passed(record: Rollout) -> float:
     """Seconds since the step began, by the clock of this machine."""
-    return max(time.time() - record.since, 0.0) if record.step_since else 0.0
+    return max(time.time() - record.since, 0.0) if record.step_since and not record.pending else 0.0
+
+
+def _replaced(record: Rollout, **changes: object) -> Rollout:
+    return msgspec.structs.replace(record, **changes)

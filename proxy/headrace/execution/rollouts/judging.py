@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import socket
+import time
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -128,16 +129,25 @@ class Judge:
 
     async def _step(self, rollout: RunningRollout) -> None:
         record = rollout.record
+        if rollout.undecided_at(time.time()):
+            await changing.announce_again(self._registry, record)
+            return
         left = changing.left_in_step(record)
         if left is None or left > 0:
             return
 
         def update(stored: Rollout | None) -> Rollout | None:
-            if stored is None or stored.seed != record.seed or stored.step != record.step or stored.state != "running":
+            if (
+                stored is None
+                or stored.seed != record.seed
+                or stored.step != record.step
+                or stored.state != "running"
+                or stored.pending
+            ):
                 return None
-            return changing.next_step(stored, changing.soon(self._registry))
+            return changing.next_step(stored)
 
-        if (new := await changing.change(self._registry, record.key, update)) is not None:
+        if (new := await changing.announce(self._registry, record.key, update)) is not None:
             percent = f"{new.spec.percent(new.step):g}"
             log.info("the rollout of %s pipeline [%s] goes on to %s %%", new.type.value, new.name, percent)
             record_own("next step of rollout", pipeline=new.key, version=new.spec.candidate, percent=percent)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def meets_candidate(context: RequestContext, rollout: RunningRollout) -> bool:
     """Whether the key of this request meets the candidate; a request without the key meets the stable version."""
     key = request_key(context, rollout)
-    return key is not None and rollout.share.of(key) < rollout.percent
+    return key is not None and rollout.share.of(key) < rollout.percent_at(context.arrived)
 
 
 def request_key(context: RequestContext, rollout: RunningRollout) -> str | None:

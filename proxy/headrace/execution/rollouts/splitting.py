@@ -65,7 +65,7 @@ class SplitRun:
 
     def _plan(self) -> tuple[tuple[float, float], list[_Part]]:
         """Where the batch is split, in percent, and the parts."""
-        percent = self._rollout.percent
+        percent = self._rollout.percent_at(self._context.arrived)
         if not self._rollout.per_document:
             share = ALL if meets_candidate(self._context, self._rollout) else 0.0
             return (share, share), [_Part(0, "candidate", True), _Part(REST, "stable", True)]

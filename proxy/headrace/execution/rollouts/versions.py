@@ -23,8 +23,9 @@ async def prepare(context: RequestContext) -> None:
     """
     context.choose_versions = chosen
     registry = context.components.registry
-    if registry.state == "current" and registry.snapshot.has_rollouts:
-        await registry.confirm(POLLS * registry.poll)
+    if registry.state == "current" and (rollouts := registry.snapshot.rollouts):
+        undecided = any(rollout.undecided_at(context.arrived) for rollout in rollouts.values())
+        await registry.confirm(0.0 if undecided else POLLS * registry.poll)
 
 
 def chosen(context: RequestContext, snapshot: Snapshot) -> Snapshot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ class Shadow(Choice):
 
     def see(self, count: int) -> int:
         """Counts the share of inputs that the step in force compares, and gives their number."""
-        wanted = self._part + count * self.rollout.percent / 100
+        wanted = self._part + count * self.rollout.percent_at(time.time()) / 100
         shared = int(wanted)
         self._part = wanted - shared
         self.seen += shared

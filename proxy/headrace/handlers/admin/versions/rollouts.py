@@ -57,7 +57,6 @@ async def put(context: RequestContext) -> web.StreamResponse:
         seed=secrets.token_hex(SEED_BYTES),
         created=now(),
         created_by=context.user,
-        step_since=changing.soon(registry),
         at=now(),
         by=context.user,
     )
@@ -71,8 +70,8 @@ async def put(context: RequestContext) -> web.StreamResponse:
             )
         return new
 
-    await changing.change(registry, name, update)
-    return await reply_json(context, 201, await _answer(context, new))
+    written = await changing.announce(registry, name, update)
+    return await reply_json(context, 201, await _answer(context, written or new))
 
 
 async def _check_candidate(

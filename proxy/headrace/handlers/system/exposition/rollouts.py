@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -35,7 +36,7 @@ def shown_of(snapshot: Snapshot) -> list[ShownRollout]:
             record.name,
             record.spec.candidate,
             record.spec.mode,
-            snapshot.rollouts[record.key].percent if record.key in snapshot.rollouts else None,
+            snapshot.rollouts[record.key].percent_at(time.time()) if record.key in snapshot.rollouts else None,
             record.state == "aborted"
             and bool(record.judged_by)
             and snapshot.records.active.get(record.key) == record.stable,
