@@ -16,6 +16,7 @@ from aiohttp import hdrs
 from headrace.execution.document_run import DEFAULT, SHOWS
 from headrace.execution.expressions import forwardable
 from headrace.execution.protection.lookups import SIGNS
+from headrace.execution.rollouts import versions
 from headrace.handlers.routes import ROUTER, SEARCHES, UNREAD, is_ours
 from headrace.handlers.search import inline as inline_searches
 from headrace.handlers.write import inline as inline_writes
@@ -77,6 +78,8 @@ class BypassDecisions:
         try:
             snapshot = self._components.registry.snapshot
         except RegistryError:
+            return None
+        if versions.waits(self._components.registry):
             return None
         self._decisions.valid_for(snapshot)
         decision = self._cached(snapshot, method, target)

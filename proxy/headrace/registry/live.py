@@ -163,9 +163,12 @@ class LiveRegistry:
 
         The last good state stays where the store cannot be read.
         """
-        asked_after = monotonic() - seconds
-        if self.state == "current" and self._confirmed < asked_after:
-            await self._refreshes.run(self._confirm_in_turn(asked_after))
+        if self.is_older(seconds):
+            await self._refreshes.run(self._confirm_in_turn(monotonic() - seconds))
+
+    def is_older(self, seconds: float) -> bool:
+        """Whether the store can be read, and was last asked longer ago than that."""
+        return self.state == "current" and self._confirmed < monotonic() - seconds
 
     async def _confirm_in_turn(self, asked_after: float) -> None:
         async with self._turn:

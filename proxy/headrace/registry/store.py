@@ -76,6 +76,8 @@ MAPPING = {
         },
     },
 }
+_ONE_COPY = {"preference": "headrace"}
+"""All searches of all processes read one copy of the shard: two show a write at different moments."""
 _NO_PIPELINE = {"pipeline": "_none"}
 """Writes of ours pass no pipeline of the cluster."""
 
@@ -116,7 +118,8 @@ class Store(Cluster):
             "aggs": {"s": {"stats": {"field": "_seq_no"}}},
         }
         try:
-            answer = await _started(partial(self._client.search, index=self.index, body=body))
+            search = partial(self._client.search, index=self.index, body=body, params=_ONE_COPY)
+            answer = await _started(search)
         except NotFoundError:
             return ""
         except OpenSearchException as error:
@@ -192,7 +195,7 @@ class Store(Cluster):
 
     async def _page(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            answer = await self._client.search(index=self.index, body=body)
+            answer = await self._client.search(index=self.index, body=body, params=_ONE_COPY)
             if answer["_shards"]["failed"] or answer["timed_out"]:
                 raise RegistryError(f"the registry index [{self.index}] could not be read whole")
             hits: list[dict[str, Any]] = answer["hits"]["hits"]

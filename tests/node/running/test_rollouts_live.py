@@ -184,6 +184,16 @@ async def test_a_candidate_that_is_three_times_slower_is_aborted_and_an_equal_on
     assert traffic.errors == 0
 
 
+async def attached_everywhere(bases: list[str], name: str) -> None:
+    """Waits until searches meet the query pipeline in all workers: so many in a row that each has had some."""
+    for base in bases:
+        row = 0
+        while row < 20:
+            async with aiohttp.ClientSession() as session:
+                answer = await Http(base, session).post(f"/{name}/_search", {})
+            row = row + 1 if "X-Pipeline" in answer.headers else 0
+
+
 async def test_no_key_meets_two_versions_within_a_step_and_none_goes_back(serve: Any, direct: Http, name: str):
     """Bulks, single writes and searches through four workers, while the percentage grows by itself."""
     proxies = await two(serve)
@@ -198,6 +208,7 @@ async def test_no_key_meets_two_versions_within_a_step_and_none_goes_back(serve:
     assert (await http.put(f"/{name}/_settings", {"index.query.default_pipeline": f"{name}-q"})).status == 200
     await direct.bulk(*[line for n in range(3) for line in ({"index": {"_index": name, "_id": f"s{n}"}}, {})])
     await direct.post(f"/{name}/_refresh")
+    await attached_everywhere(bases, name)
     spec = {"candidate": "2", "mode": "canary", "steps": steps}
     assert (await http.put(f"/_pipeline/{name}-q/_rollout", spec)).status == 201
     traffic, until = Traffic(bases, name, lambda k: {"k": k}, keys=300), time.monotonic() + 20.0

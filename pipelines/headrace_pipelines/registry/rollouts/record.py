@@ -92,7 +92,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `stable`: the version that was active when it began. `seed`: of the hash of keys, another one for each rollout.
     `step`: the position of the step in force from `step_since` on, unless it is `pending`: whoever wrote it has not
-    noted yet that the registry showed it in time. While it is paused, `step_ran` seconds of it had passed. `by`: who changed the state last, `at`: when. Of an abort: its `reason`, and the process that judged.
+    noted yet that the registry showed it in time. While it is paused, `step_ran` seconds of it had passed; else, so
+    many count beside those since it began: less than 0 after a pause. `by`: who changed the state last, `at`: when. Of
+    an abort: its `reason`, and the process that judged.
     """
 
     type: PipelineType

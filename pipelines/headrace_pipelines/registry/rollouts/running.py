@@ -42,7 +42,7 @@ class RunningRollout:
 
     def undecided_at(self, seconds: float) -> bool:
         """Whether only a new reading of the registry tells the percentage at a time: the step is due, but pending."""
-        return self.record.pending and seconds >= self._since
+        return self.record.pending and self.record.state == "running" and seconds >= self._since
 
     @property
     def per_document(self) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 from headrace.execution import choice, document_run
 from headrace.execution.dead_letters.bulk import fault_of
 from headrace.execution.dead_letters.policy import PERMANENT
+from headrace.execution.rollouts import versions
 from headrace.protocol.headers.encoding import as_single_line
 from headrace.protocol.indices.dead_letter_record import DeadLetter, Fault, error_of, text_of
 from headrace.security import registry_guard
@@ -78,6 +79,7 @@ async def resend(
 
     Raises HeadraceError where the cluster does not answer a bulk at all: nothing is known of its documents then.
     """
+    await versions.prepare_again(context)
     snapshot = context.snapshot
     ends = [await _unfit(context, hit["_source"], how) for hit in hits]
     fit = [hit for hit, end in zip(hits, ends, strict=True) if end is None]

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     Update = Callable[[Rollout | None], Rollout | None]
 
 ATTEMPTS = 5
-"""Attempts at a change that loses compare-and-set races, and at a step that the cluster shows too late."""
+"""Attempts at a change that loses compare-and-set races."""
 POLLS = 2
 """Polls for which a reading of the registry is good while a rollout runs: one may just be going on."""
 STARTING_SECONDS = 2.0
 """Seconds by which the polls of a process may be late beside that when a rollout starts: it does not wait for one."""
 WRITING_SECONDS = 1.0
 """Seconds that the write of a step may take until searches of the registry show it; a slower one is repeated."""
+MAX_WRITING_SECONDS = 32.0
+"""Maximum of the same in repetitions: the cluster's answers are waited for 10 s, and a write is a read before."""
 
 
 async def change(registry: LiveRegistry, key: str, update: Update) -> Rollout | None:
@@ -46,21 +48,21 @@ async def announce(registry: LiveRegistry, key: str, update: Update) -> Rollout 
     """As [`change`], for a record with a step that is to begin: it begins in all processes at once.
 
     The step is written ahead of its time, pending. When searches have shown it so early that every reading which is
-    still good at its time has it, that is noted; else it is written once more, with a later time.
+    still good at its time has it, that is noted; else it is written once more, with twice the time for the write.
     """
-    new = await _save(registry, key, partial(_pending, registry, update))
-    if new is None:
-        return None
-    for _ in range(ATTEMPTS):
+    writing = WRITING_SECONDS
+    new = await _save(registry, key, partial(_pending, update, registry, writing))
+    written = new
+    while written is not None:
+        new = written
         if time.time() <= new.since - _good_seconds(registry, new):
             noted = await _save(registry, key, partial(_of_step, new, lambda step: _replaced(step, pending=False)))
             new = noted or new
             break
-        moved = await _save(registry, key, partial(_of_step, new, partial(_ahead, registry)))
-        if moved is None:
-            break
-        new = moved
-    await registry.changed()
+        writing = min(2 * writing, MAX_WRITING_SECONDS)
+        written = await _save(registry, key, partial(_of_step, new, partial(_ahead, registry, writing)))
+    if new is not None:
+        await registry.changed()
     return new
 
 
@@ -87,14 +89,14 @@ async def _save(registry: LiveRegistry, key: str, update: Update) -> Rollout | N
     return None
 
 
-def _pending(registry: LiveRegistry, update: Update, stored: Rollout | None) -> Rollout | None:
+def _pending(update: Update, registry: LiveRegistry, writing: float, stored: Rollout | None) -> Rollout | None:
     new = update(stored)
-    return None if new is None else _ahead(registry, new)
+    return None if new is None else _ahead(registry, writing, new)
 
 
-def _ahead(registry: LiveRegistry, record: Rollout) -> Rollout:
-    """The record, whose step begins when all processes have read what is written now, if they are told in time."""
-    begins = time.time() + _good_seconds(registry, record) + WRITING_SECONDS
+def _ahead(registry: LiveRegistry, writing: float, record: Rollout) -> Rollout:
+    """The record, whose step begins when all processes have read it, if the write takes at most so many seconds."""
+    begins = time.time() + _good_seconds(registry, record) + writing
     since = datetime.fromtimestamp(begins, UTC).isoformat(timespec="milliseconds")
     return _replaced(record, pending=True, step_since=since)
 
@@ -105,11 +107,11 @@ def _good_seconds(registry: LiveRegistry, record: Rollout) -> float:
 
 
 def _of_step(record: Rollout, changed: Callable[[Rollout], Rollout], stored: Rollout | None) -> Rollout | None:
-    """What is stored, changed, if it is still at the pending step of a record."""
-    at = (record.seed, record.step, record.step_since)
-    if stored is None or not stored.pending or (stored.seed, stored.step, stored.step_since) != at:
+    """What is stored, changed, if it is still at the pending step of a record, and runs."""
+    if stored is None or not stored.pending or stored.state != "running":
         return None
-    return changed(stored) if stored.concerns_traffic else None
+    same = (stored.seed, stored.step, stored.step_since) == (record.seed, record.step, record.step_since)
+    return changed(stored) if same else None
 
 
 def ended(record: Rollout, state: State, by: str, reason: str = "", judged_by: str = "") -> Rollout:
@@ -118,16 +120,13 @@ def ended(record: Rollout, state: State, by: str, reason: str = "", judged_by: s
 
 
 def paused(record: Rollout, by: str) -> Rollout:
-    """The record, whose step does not go on."""
-    begun = time.time() >= record.since and not record.pending
-    ran = record.step_ran + _passed(record)
-    since = "" if begun else record.step_since
-    return _replaced(record, state="paused", at=now(), by=by, step_ran=ran, step_since=since)
+    """The record, whose step does not go on; a step that is pending stays so."""
+    return _replaced(record, state="paused", at=now(), by=by, step_ran=record.step_ran + _passed(record))
 
 
 def resumed(record: Rollout, by: str) -> Rollout:
-    """The record, whose step goes on."""
-    return _replaced(record, state="running", at=now(), by=by, step_since=record.step_since or now())
+    """The record, whose step goes on: the pause does not count."""
+    return _replaced(record, state="running", at=now(), by=by, step_ran=record.step_ran - _passed(record))
 
 
 def next_step(record: Rollout) -> Rollout:
@@ -142,6 +141,12 @@ def left_in_step(record: Rollout) -> float | None:
         return None
     seconds = spec.steps[record.step].seconds
     return None if seconds is None else seconds - record.step_ran - _passed(record)
+
+
+def is_over(record: Rollout) -> bool:
+    """Whether the next step is due."""
+    left = left_in_step(record)
+    return left is not None and left <= 0 and not record.pending
 
 
 def _passed(record: Rollout) -> float:

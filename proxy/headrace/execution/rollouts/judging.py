@@ -132,20 +132,13 @@ class Judge:
         if rollout.undecided_at(time.time()):
             await changing.announce_again(self._registry, record)
             return
-        left = changing.left_in_step(record)
-        if left is None or left > 0:
+        if not changing.is_over(record):
             return
 
         def update(stored: Rollout | None) -> Rollout | None:
-            if (
-                stored is None
-                or stored.seed != record.seed
-                or stored.step != record.step
-                or stored.state != "running"
-                or stored.pending
-            ):
+            if stored is None or (stored.seed, stored.step) != (record.seed, record.step):
                 return None
-            return changing.next_step(stored)
+            return changing.next_step(stored) if changing.is_over(stored) else None
 
         if (new := await changing.announce(self._registry, record.key, update)) is not None:
             percent = f"{new.spec.percent(new.step):g}"

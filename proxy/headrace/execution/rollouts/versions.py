@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from headrace.execution.rollouts.changing import POLLS
@@ -11,6 +12,7 @@ from headrace_pipelines import PipelineType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headrace.registry.live import LiveRegistry
     from headrace.server.request import RequestContext
     from headrace_pipelines.registry import Snapshot
 
@@ -23,9 +25,25 @@ async def prepare(context: RequestContext) -> None:
     """
     context.choose_versions = chosen
     registry = context.components.registry
-    if registry.state == "current" and (rollouts := registry.snapshot.rollouts):
-        undecided = any(rollout.undecided_at(context.arrived) for rollout in rollouts.values())
-        await registry.confirm(0.0 if undecided else POLLS * registry.poll)
+    if registry.state == "none" or not registry.snapshot.has_rollouts:
+        return
+    await registry.confirm(POLLS * registry.poll)
+    if any(rollout.undecided_at(context.arrived) for rollout in registry.snapshot.rollouts.values()):
+        await registry.confirm(0.0)
+
+
+async def prepare_again(context: RequestContext) -> None:
+    """As [`prepare`], for a part of what outlives its request: it meets the steps that have begun now."""
+    context.arrived = time.time()
+    await prepare(context)
+
+
+def waits(registry: LiveRegistry) -> bool:
+    """Whether [`prepare`] would have a request wait for a reading."""
+    if not registry.snapshot.has_rollouts:
+        return False
+    pending = any(rollout.record.pending for rollout in registry.snapshot.rollouts.values())
+    return pending or registry.is_older(POLLS * registry.poll)
 
 
 def chosen(context: RequestContext, snapshot: Snapshot) -> Snapshot:
