@@ -52,7 +52,8 @@ def written(folder: Path, rows: int) -> Path:
     if path.exists():
         return path
     schema = pyarrow.schema([("_id", pyarrow.string()), ("_source", pyarrow.string())])
-    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+    part = path.with_suffix(".part")
+    with pyarrow.parquet.ParquetWriter(part, schema) as file:
         for start in range(0, rows, GROUP):
             numbers = range(start, min(rows, start + GROUP))
             texts = [
@@ -69,7 +70,7 @@ def written(folder: Path, rows: int) -> Path:
             ]
             ids = [f"d{n}" for n in numbers]
             file.write_table(pyarrow.table([ids, texts], schema=schema), row_group_size=GROUP)
-    return path
+    return part.rename(path)
 
 
 def _part(path: str, group: int) -> tuple[int, int]:

@@ -93,6 +93,17 @@ JSValue json_value(JSContext *context, const uint8_t *text, size_t len) {
 /* Takes the escapes out of a string; the end of what is written, which is no longer. NULL for half a pair of surrogates. */
 static uint8_t *unescape(const uint8_t *at, const uint8_t *end, uint8_t *to) {
     while (at < end) {
+        if (end - at >= 16) {
+            v128_t v = wasm_v128_load(at);
+            wasm_v128_store(to, v);
+            uint32_t stop = wasm_i8x16_bitmask(wasm_i8x16_eq(v, wasm_i8x16_splat('\\')));
+            int n = stop ? __builtin_ctz(stop) : 16;
+            at += n;
+            to += n;
+            if (n == 16) {
+                continue;
+            }
+        }
         if (*at != '\\') {
             *to++ = *at++;
             continue;

@@ -13,7 +13,7 @@ static PyObject **stack;
 static size_t stack_len, stack_room;
 /* Characters of a string, those that are decoded at a time: longer strings are decoded twice, and need no memory for it. */
 #define AT_ONCE 4096
-static uint32_t chars[AT_ONCE];
+static uint32_t chars[AT_ONCE + 2 * LANES];
 
 /* Keys seen lately, by their bytes: strings with their hash, interned as those of the UDF's code are. */
 #define KEYS 2048
@@ -64,29 +64,45 @@ static inline int push(PyObject *object) {
     return 0;
 }
 
+/* Eight of `chars`, all of them below 2^16. */
+static inline v128_t narrow(int64_t at) { return wasm_u16x8_narrow_i32x4(wasm_v128_load(chars + at), wasm_v128_load(chars + at + 4)); }
+
 /* Writes the first `count` of `chars` into a string, from a place on. */
 static void put_chars(PyObject *string, int64_t at, int64_t count) {
+    int64_t i = 0;
     if (PyUnicode_KIND(string) == PyUnicode_1BYTE_KIND) {
         uint8_t *to = PyUnicode_1BYTE_DATA(string) + at;
-        for (int64_t i = 0; i < count; i++) {
+        for (; i + 16 <= count; i += 16) {
+            wasm_v128_store(to + i, wasm_u8x16_narrow_i16x8(narrow(i), narrow(i + 8)));
+        }
+        for (; i < count; i++) {
             to[i] = (uint8_t)chars[i];
         }
     } else if (PyUnicode_KIND(string) == PyUnicode_2BYTE_KIND) {
         uint16_t *to = PyUnicode_2BYTE_DATA(string) + at;
-        for (int64_t i = 0; i < count; i++) {
+        for (; i + 8 <= count; i += 8) {
+            wasm_v128_store(to + i, narrow(i));
+        }
+        for (; i < count; i++) {
             to[i] = (uint16_t)chars[i];
         }
     } else {
-        memcpy(PyUnicode_4BYTE_DATA(string) + at, chars, (size_t)count * 4);
+        Py_UCS4 *to = PyUnicode_4BYTE_DATA(string) + at;
+        for (; i + 4 <= count; i += 4) {
+            wasm_v128_store(to + i, wasm_v128_load(chars + i));
+        }
+        for (; i < count; i++) {
+            to[i] = chars[i];
+        }
     }
 }
 
-/* A string with escapes or characters beyond ASCII. */
-static PyObject *wide_string(const uint8_t *from, const uint8_t *end) {
+/* A string with escapes or characters beyond ASCII; up to `limit` there is text to read. */
+static PyObject *wide_string(const uint8_t *from, const uint8_t *end, const uint8_t *limit) {
     uint32_t bits = 0;
     int64_t count = 0, n = 0;
     for (const uint8_t *at = from; at < end; count += n) {
-        n = string_chars(&at, end, chars, AT_ONCE, &bits);
+        n = string_chars(&at, end, limit, chars, AT_ONCE, &bits);
         if (n < 0) {
             return NULL;
         }
@@ -105,7 +121,7 @@ static PyObject *wide_string(const uint8_t *from, const uint8_t *end) {
     }
     int64_t done = 0;
     for (const uint8_t *at = from; at < end; done += n) {
-        n = string_chars(&at, end, chars, AT_ONCE, &bits);
+        n = string_chars(&at, end, limit, chars, AT_ONCE, &bits);
         put_chars(made, done, n);
     }
     return made;
@@ -146,7 +162,7 @@ static PyObject *text_value(Reader *r) {
     }
     r->at = close + 1;
     if (seen) {
-        return wide_string(from, close);
+        return wide_string(from, close, r->end);
     }
     return ascii_string(from, (size_t)(close - from));
 }
@@ -177,7 +193,7 @@ static PyObject *key(Reader *r) {
     r->at = close + 1;
     size_t len = (size_t)(close - from);
     if (seen || len > LONGEST_KEY || len == 0) {
-        return seen ? wide_string(from, close) : _PyUnicode_FromASCII((const char *)from, close - from);
+        return seen ? wide_string(from, close, r->end) : _PyUnicode_FromASCII((const char *)from, close - from);
     }
     uint32_t hash = key_hash(from, close), slot = hash % KEYS;
     PyObject *found = keys[slot].key;

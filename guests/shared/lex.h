@@ -156,12 +156,36 @@ static inline int32_t wide_char(const uint8_t **at, const uint8_t *end) {
     return found < least[more] || found > 0x10ffff || (found >= 0xd800 && found < 0xe000) ? -1 : found;
 }
 
-/* The next characters of a string into `out`, at most `room` of them: how many, or -1; `at` goes behind them. `bits` gets all
- * bits that they have. */
-static inline int64_t string_chars(const uint8_t **at, const uint8_t *end, uint32_t *out, size_t room, uint32_t *bits) {
+/* Bytes that are widened at once: so many characters more than asked for `string_chars` may write. */
+#define LANES 16
+
+/* Widens LANES bytes at `at`, those up to an escape or a character beyond ASCII; how many those are. */
+static inline size_t widen_ascii(const uint8_t *at, uint32_t *to) {
+    v128_t v = wasm_v128_load(at), low = wasm_u16x8_extend_low_u8x16(v), high = wasm_u16x8_extend_high_u8x16(v);
+    wasm_v128_store(to, wasm_u32x4_extend_low_u16x8(low));
+    wasm_v128_store(to + 4, wasm_u32x4_extend_high_u16x8(low));
+    wasm_v128_store(to + 8, wasm_u32x4_extend_low_u16x8(high));
+    wasm_v128_store(to + 12, wasm_u32x4_extend_high_u16x8(high));
+    uint32_t stop = wasm_i8x16_bitmask(wasm_v128_or(v, wasm_i8x16_eq(v, wasm_i8x16_splat('\\'))));
+    return stop ? (size_t)__builtin_ctz(stop) : LANES;
+}
+
+/* The next characters of a string into `out`, at most `room` of them and LANES more: how many, or -1; `at` goes behind them.
+ * `bits` gets all bits that those beyond ASCII and escapes have. Up to `limit`, behind `end`, there is text to read. */
+static inline int64_t string_chars(const uint8_t **at, const uint8_t *end, const uint8_t *limit, uint32_t *out, size_t room,
+                                   uint32_t *bits) {
     const uint8_t *p = *at;
     uint32_t *to = out, *full = out + room, all = *bits;
     while (p < end && to < full) {
+        if (limit - p >= LANES) {
+            size_t n = widen_ascii(p, to), left = (size_t)(end - p);
+            n = n < left ? n : left;
+            p += n;
+            to += n;
+            if (n == LANES || p == end) {
+                continue;
+            }
+        }
         uint8_t c = *p;
         int32_t found = c;
         if (c == '\\') {

@@ -67,7 +67,8 @@ class Documents:
         return self.random.choice(["", "", "", " ", "  ", "\t"])
 
     def string(self) -> str:
-        return json.dumps(self.random.choice(STRINGS), ensure_ascii=self.random.random() < 0.5)
+        parts = self.random.choices(STRINGS, k=self.random.choice([1, 1, 1, 2, 5, 12]))
+        return json.dumps("".join(parts), ensure_ascii=self.random.random() < 0.5)
 
     def value(self, depth: int) -> str:
         draw = self.random.random()
@@ -132,6 +133,26 @@ def through(language: str, source: str, texts: list[str]) -> list[bytes]:
     outcome = outcome_of(language, source, texts)
     assert outcome.failures == []
     return outcome.body.split(b"\n")[1::2]
+
+
+APPEND = {
+    "python": "def process(doc):\n    doc['s'] += '!'\n    return doc\n",
+    "javascript": "function process(doc) { doc.s += '!'; return doc }",
+}
+SPECIAL = ("é", "東", "\U0001f642", '"', "\\", "\n", "\u0001", "\\u00e9", "\\ud83d\\ude42")
+
+
+@pytest.mark.parametrize("language", APPEND)
+def test_strings_are_read_wherever_a_character_stands(language: str):
+    """Readers take sixteen bytes at a time, and of long strings a part at a time."""
+    texts = []
+    for before in (*range(35), 4079, 4080, 4095, 4096, 4097):
+        for special in SPECIAL:
+            one = special if special.startswith("\\u") else json.dumps(special, ensure_ascii=False)[1:-1]
+            for behind in (0, 1, 14, 15, 16, 17, 40):
+                texts.append(f'{{"s":"{"a" * before}{one}{"b" * behind}{one}"}}')
+    for text, found in zip(texts, through(language, APPEND[language], texts), strict=True):
+        assert json.loads(found) == {"s": json.loads(text)["s"] + "!"}
 
 
 @pytest.mark.parametrize("language", SAME)
