@@ -123,6 +123,10 @@ class RequestContext(ReceivedRequest):
         for name in ("X-Pipeline", "X-Pipeline-Conflict", "Warning"):
             self.response_headers.popall(name, None)
 
+    def arrive_again(self) -> None:
+        """Has what follows meet the steps of rollouts that have begun now."""
+        self.arrived, self._chosen = time.time(), None
+
     def _check_names(self, status: int) -> None:
         """Raises StaleNamesError, once, where the cluster does not find names that we have put into the target."""
         if status == 404 and self.narrowed and self.safe and not self.restarted:

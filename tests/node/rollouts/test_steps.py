@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from headrace.execution.rollouts.changing import POLLS, STARTING_SECONDS, WRITING_SECONDS
+from headrace.execution.rollouts.changing import GOOD_SECONDS, STARTING_SECONDS, WRITING_SECONDS
 from headrace.execution.rollouts.judging import Judge
 from headrace.registry.live import LiveRegistry
 from headrace.registry.store import Store
@@ -120,7 +120,7 @@ async def test_a_step_that_is_due_but_pending_is_read_anew(
     monkeypatch.setattr(Judge, "_tick", nothing)
     starting = asyncio.create_task(through.put(f"/_pipeline/{name}/_rollout", ALL))
     await held.wait()
-    await asyncio.sleep(POLLS * 0.5 + STARTING_SECONDS + WRITING_SECONDS)
+    await asyncio.sleep(GOOD_SECONDS + STARTING_SECONDS + WRITING_SECONDS)
     readings: list[float] = []
     with monkeypatch.context() as polls:
         polls.setattr(LiveRegistry, "refresh", nothing)

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """Attempts at a change that loses compare-and-set races."""
-POLLS = 2
-"""Polls for which a reading of the registry is good while a rollout runs: one may just be going on."""
+GOOD_SECONDS = 1.0
+"""Seconds for which a reading of the registry is good while a rollout runs, in all processes: two polls by default."""
 STARTING_SECONDS = 2.0
-"""Seconds by which the polls of a process may be late beside that when a rollout starts: it does not wait for one."""
+"""Seconds more, at least, for which one is good when a rollout starts: a process without any waits for none."""
+STARTING_POLLS = 2
+"""Polls that those seconds have room for: one may just be going on."""
 WRITING_SECONDS = 1.0
 """Seconds that the write of a step may take until searches of the registry show it; a slower one is repeated."""
 MAX_WRITING_SECONDS = 32.0
@@ -103,7 +105,8 @@ def _ahead(registry: LiveRegistry, writing: float, record: Rollout) -> Rollout:
 
 def _good_seconds(registry: LiveRegistry, record: Rollout) -> float:
     """Seconds for which a reading is good before the step of a record."""
-    return POLLS * registry.poll + (STARTING_SECONDS if record.step == 0 else 0.0)
+    starting = max(STARTING_SECONDS, STARTING_POLLS * registry.poll)
+    return GOOD_SECONDS + (starting if record.step == 0 else 0.0)
 
 
 def _of_step(record: Rollout, changed: Callable[[Rollout], Rollout], stored: Rollout | None) -> Rollout | None:
@@ -125,8 +128,12 @@ def paused(record: Rollout, by: str) -> Rollout:
 
 
 def resumed(record: Rollout, by: str) -> Rollout:
-    """The record, whose step goes on: the pause does not count."""
-    return _replaced(record, state="running", at=now(), by=by, step_ran=record.step_ran - _passed(record))
+    """The record, whose step goes on: the pause does not count. One that is pending is announced anew."""
+    # A note that was on its way before the pause is one of another time.
+    since = now() if record.pending or not record.step_since else record.step_since
+    return _replaced(
+        record, state="running", at=now(), by=by, step_since=since, step_ran=record.step_ran - _passed(record)
+    )
 
 
 def next_step(record: Rollout) -> Rollout:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from headrace.execution.rollouts.changing import POLLS
+from headrace.execution.rollouts.changing import GOOD_SECONDS
 from headrace.execution.rollouts.keys import meets_candidate
 from headrace_pipelines import PipelineType
 
@@ -27,23 +26,20 @@ async def prepare(context: RequestContext) -> None:
     registry = context.components.registry
     if registry.state == "none" or not registry.snapshot.has_rollouts:
         return
-    await registry.confirm(POLLS * registry.poll)
+    await registry.confirm(GOOD_SECONDS)
     if any(rollout.undecided_at(context.arrived) for rollout in registry.snapshot.rollouts.values()):
         await registry.confirm(0.0)
 
 
 async def prepare_again(context: RequestContext) -> None:
     """As [`prepare`], for a part of what outlives its request: it meets the steps that have begun now."""
-    context.arrived = time.time()
+    context.arrive_again()
     await prepare(context)
 
 
 def waits(registry: LiveRegistry) -> bool:
-    """Whether [`prepare`] would have a request wait for a reading."""
-    if not registry.snapshot.has_rollouts:
-        return False
-    pending = any(rollout.record.pending for rollout in registry.snapshot.rollouts.values())
-    return pending or registry.is_older(POLLS * registry.poll)
+    """Whether [`prepare`] would have a request wait that meets no rollout: one may have begun."""
+    return registry.snapshot.has_rollouts and registry.is_older(GOOD_SECONDS)
 
 
 def chosen(context: RequestContext, snapshot: Snapshot) -> Snapshot:

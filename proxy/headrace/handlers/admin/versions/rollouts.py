@@ -143,7 +143,7 @@ async def _ended(context: RequestContext, record: Rollout, state: State, reason:
 
 
 async def pause(context: RequestContext) -> web.StreamResponse:
-    """Keeps the percentage; the step goes on when the rollout is resumed."""
+    """Keeps the percentage; the step goes on when the rollout is resumed. One that all processes know of begins."""
     return await _switch(context, "running", changing.paused)
 
 
