@@ -14,6 +14,7 @@ from headrace.security.registry_guard import names_registry
 from headrace_pipelines import PipelineType
 from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import InvalidError
+from headrace_pipelines.registry import key
 from headrace_pipelines.registry.association import NONE, SLOTS, Slot
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headrace_pipelines import Execution, Snapshot
     from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.association import Target
+    from headrace_pipelines.registry.rollouts.running import RunningRollout
 
 OVERRIDES = {kind: f"{kind.value}_pipeline" for kind in PipelineType}
 """URL parameters that always mean ours: `document_pipeline`, `query_pipeline`, `result_pipeline`."""
@@ -76,11 +78,12 @@ MAX_ATTACHED = 4096
 class Attached(NamedTuple):
     """The default document pipeline of a name that writes go to.
 
-    `plain`: it needs no mapping, and there is no rollout of it.
+    `plain`: it needs no mapping, and there is no rollout of it but a plain one, `rollout`.
     """
 
     pipeline: Pipeline | None
     plain: bool = True
+    rollout: RunningRollout | None = None
 
 
 class Attachments:
@@ -90,7 +93,6 @@ class Attachments:
         self._snapshot = snapshot
         self._view = view
         self._registry = registry
-        self._released = snapshot.names_with_rollouts(PipelineType.DOCUMENT)
         self._found: BoundedCache[str | None, Attached] = BoundedCache(MAX_ATTACHED)
 
     def find(self, index: str | None) -> Attached | None:
@@ -108,7 +110,11 @@ class Attachments:
         if association is None:
             return Attached(None)
         pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
-        return Attached(pipeline, not pipeline.fitters and association.name not in self._released)
+        rollout = self._snapshot.rollouts.get(key(PipelineType.DOCUMENT, association.name))
+        if rollout is None:
+            return Attached(pipeline, not pipeline.fitters)
+        runs = rollout.stable is pipeline and not rollout.candidate.fitters and rollout.is_plain
+        return Attached(pipeline, runs and not pipeline.fitters, rollout)
 
     def follows(self, snapshot: Snapshot, view: View) -> bool:
         """Whether it is by these."""

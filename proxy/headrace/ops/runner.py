@@ -71,6 +71,10 @@ class UncountedRuns:
         """Adds a pipeline that had nothing to do for so many documents."""
         self._counts.append(partial(record_skipped, pipeline, documents))
 
+    def add_count(self, count: Callable[[], object]) -> None:
+        """Adds what else is counted of them."""
+        self._counts.append(count)
+
     def settle(self, *, sent: bool) -> None:
         """Counts them if the request has left, else forgets them: it is done anew. A second call has no effect."""
         runs, self._runs = self._runs, []

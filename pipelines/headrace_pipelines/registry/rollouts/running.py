@@ -51,6 +51,12 @@ class RunningRollout:
         return spec.key == BY_ID or (spec.expression is not None and self.record.type is PipelineType.DOCUMENT)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether one version of a canary runs on each document, which the document tells at once."""
+        plain = self.per_document and self.record.spec.fallback != "stable"
+        return plain and self.is_canary and not self.share.slow
+
+    @property
     def is_canary(self) -> bool:
         """Whether what the candidate makes is written or answered."""
         return self.record.spec.mode == "canary"

@@ -42,12 +42,23 @@ def canary_of(snapshot: Snapshot, pipeline: Pipeline) -> RunningRollout | None:
 
 
 @dataclass
-class _Part:
+class Part:
     """A part of a batch: its position in the split, the version that runs on it, and whether its time is compared."""
 
     at: int
     role: str
     timed: bool
+
+
+def parts_of(rollout: RunningRollout, percent: float) -> tuple[tuple[float, float], list[Part]]:
+    """Where a batch whose documents have keys of their own is split, in percent, and the parts."""
+    if rollout.record.spec.abort_if.p99_ratio is None:
+        return (percent, percent), [Part(0, "candidate", False), Part(REST, "stable", False)]
+    if percent <= HALF:
+        parts = [Part(0, "candidate", True), Part(1, "stable", True), Part(REST, "stable", False)]
+        return (percent, 2 * percent), parts
+    parts = [Part(0, "candidate", True), Part(1, "candidate", False), Part(REST, "stable", True)]
+    return (100.0 - percent, percent), parts
 
 
 class SplitRun:
@@ -63,19 +74,12 @@ class SplitRun:
         self._watched = context.components.rollouts.of(rollout)
         self._bounds, self._parts = self._plan()
 
-    def _plan(self) -> tuple[tuple[float, float], list[_Part]]:
+    def _plan(self) -> tuple[tuple[float, float], list[Part]]:
         """Where the batch is split, in percent, and the parts."""
-        percent = self._rollout.percent_at(self._context.arrived)
-        if not self._rollout.per_document:
-            share = ALL if meets_candidate(self._context, self._rollout) else 0.0
-            return (share, share), [_Part(0, "candidate", True), _Part(REST, "stable", True)]
-        if self._rollout.record.spec.abort_if.p99_ratio is None:
-            return (percent, percent), [_Part(0, "candidate", False), _Part(REST, "stable", False)]
-        if percent <= HALF:
-            parts = [_Part(0, "candidate", True), _Part(1, "stable", True), _Part(REST, "stable", False)]
-            return (percent, 2 * percent), parts
-        parts = [_Part(0, "candidate", True), _Part(1, "candidate", False), _Part(REST, "stable", True)]
-        return (100.0 - percent, percent), parts
+        if self._rollout.per_document:
+            return parts_of(self._rollout, self._rollout.percent_at(self._context.arrived))
+        share = ALL if meets_candidate(self._context, self._rollout) else 0.0
+        return (share, share), [Part(0, "candidate", True), Part(REST, "stable", True)]
 
     async def run(self, absorb: Callable[[Batch], object]) -> list[Execution]:
         """Runs the versions over their parts, and has the batch absorbed as one. Raises OverloadedError."""
@@ -108,7 +112,7 @@ class SplitRun:
         first, second = batch.split(self._rollout.share, *self._bounds)
         return first, second, batch
 
-    async def _run_part(self, part: _Part, batch: Batch, then: Callable[[Batch], object] | None) -> list[Execution]:
+    async def _run_part(self, part: Part, batch: Batch, then: Callable[[Batch], object] | None) -> list[Execution]:
         candidate = part.role == "candidate"
         pipeline = self._rollout.candidate if candidate else self._rollout.stable
         (live, _, dropped), after = batch.counts, [0]
@@ -125,7 +129,7 @@ class SplitRun:
             return [execution, await self._fall_back(batch)]
         return [execution]
 
-    def _again(self, part: _Part) -> Batch:
+    def _again(self, part: Part) -> Batch:
         return self._split(self._make())[part.at]
 
     async def _fall_back(self, batch: Batch) -> Execution:

@@ -1,7 +1,7 @@
 """Writes whose pipelines run on the event loop before the request is sent: small bulks and single documents.
 
 Nothing waits here: the pipelines follow from the view of the cluster's names at hand, and run where they are quickly
-done. Whatever needs more (finals, dead letters, rollouts, mappings, a name in the request, a new index, an error of the
+done. Whatever needs more (finals, dead letters, shadows, mappings, a name in the request, a new index, an error of the
 whole request) is left to the handlers, which say and do everything themselves.
 """
 
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import msgspec
 
 from headrace.execution import choice, document_run
+from headrace.execution.rollouts.inline import InlineSplits
 from headrace.handlers.write import document
 from headrace.ops.runner import UncountedRuns
 from headrace.protocol.headers.encoding import as_single_line
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from headrace_pipelines import Snapshot
     from headrace_pipelines.errors import HeadraceError
     from headrace_pipelines.http1 import RequestHead
+    from headrace_pipelines.registry.rollouts.running import RunningRollout
 
 PARAMETERS = frozenset({"refresh", "timeout", "wait_for_active_shards"})
 """URL parameters that neither choose pipelines nor shape the answer."""
@@ -113,6 +115,9 @@ class InlineWrites:
         self._components = components
         self._registry = components.settings.registry_index
         self._attachments = components.attachments.of(snapshot, view)
+        self._snapshot = snapshot.origin
+        self._rollouts: dict[str, RunningRollout] = {}
+        """The rollouts of the pipelines that were found, by the labels of their stable versions."""
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
@@ -128,19 +133,26 @@ class InlineWrites:
             if attached is None or not attached.plain:
                 return None
             if attached.pipeline is not None:
-                found.setdefault(attached.pipeline.label, (attached.pipeline, []))[1].append(key)
+                label = attached.pipeline.label
+                found.setdefault(label, (attached.pipeline, []))[1].append(key)
+                if attached.rollout is not None:
+                    self._rollouts[label] = attached.rollout
         return found
 
     def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
         """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
-        plan = self._components.runner.plan(parsed, groups.values())
+        # There is to be time for the candidates, too.
+        candidates = [
+            (self._rollouts[label].candidate, groups[label][1]) for label in groups if label in self._rollouts
+        ]
+        plan = self._components.runner.plan(parsed, [*groups.values(), *candidates])
         if plan is None:
             return None
         work = WriteRun(self._components, parsed)
         executions: list[Execution] = []
         done = False
         try:
-            done = all(self._ran(work, planned, plan.end, executions) for planned in plan.runs)
+            done = all(self._ran(work, planned, plan.end, executions) for planned in plan.runs[: len(groups)])
             done = done and not self._is_astray(parsed)
         except EngineError as error:
             work.error, done = error, True
@@ -156,6 +168,9 @@ class InlineWrites:
     def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[Execution]) -> bool:
         """Runs one pipeline over its documents; false where the time is over before it is done."""
         parsed, runner, pipeline = work.parsed, self._components.runner, planned.pipeline
+        rollout = self._rollouts.get(pipeline.label)
+        if rollout is not None:
+            return self._ran_versions(work, rollout, planned, end, executions)
         if planned.idle is not None:
             if planned.idle:
                 work.uncounted.add_idle(pipeline, planned.idle)
@@ -178,6 +193,24 @@ class InlineWrites:
         work.uncounted.add(run)
         executions.append(run.execution)
         parsed.absorb(batch)
+        return True
+
+    def _ran_versions(
+        self, work: WriteRun, rollout: RunningRollout, planned: PlannedRun, end: float, executions: list[Execution]
+    ) -> bool:
+        """The same of a pipeline with a rollout, whose versions run each over its part."""
+        batch = work.parsed.batch(planned.keys)
+        components = self._components
+        splits = InlineSplits(components.registry, self._snapshot, components.rollouts, components.runner)
+        runs = splits.attempt(rollout, batch, end)
+        if runs is None:
+            return False
+        for each in runs:
+            work.uncounted.add(each.run)
+            work.uncounted.add_count(each.add)
+            executions.append(each.run.execution)
+        if runs:
+            work.parsed.absorb(batch)
         return True
 
     def _is_astray(self, parsed: Bulk) -> bool:
