@@ -147,11 +147,14 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
     _keep_samples(pipeline, stage, run, logged=options.logged)
 
 
-def count_fused(pipeline: Pipeline, run: FusedRun) -> None:
-    """Counts a run by the engine, and keeps its errors and log lines."""
+def count_fused(pipeline: Pipeline, run: FusedRun) -> int:
+    """Counts a run by the engine, and keeps its errors and log lines; gives the failures of its stages."""
+    failures = 0
     # Each of its stages does work, and has no other within.
     for at, stage_run in run.count():
         _keep_samples(pipeline, pipeline.nodes[at], stage_run, logged=True)
+        failures += stage_run.failures
+    return failures
 
 
 def _keep_samples(pipeline: Pipeline, stage: StageNode, run: StageRun, *, logged: bool) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, count_fused, execute, record_skipped
 from headrace_pipelines.errors import OverloadedError
@@ -52,15 +52,25 @@ def _in_time(pipeline: Pipeline, work: Callable[[], FusedRun], *, measured: bool
     return None if run.late else run
 
 
+class Uncounted(Protocol):
+    """A run that is done."""
+
+    def count(self) -> object:
+        """Counts it."""
+
+    def forget(self) -> object:
+        """Takes back what was noted of it: it is done anew."""
+
+
 class UncountedRuns:
     """Runs of a request on the event loop that are done: they count once it has left."""
 
     def __init__(self) -> None:
-        self._runs: list[Run] = []
+        self._runs: list[Uncounted] = []
         self._counts: list[Callable[[], object]] = []
 
-    def add(self, run: Run) -> None:
-        """Adds a run stage by stage."""
+    def add(self, run: Uncounted) -> None:
+        """Adds a run stage by stage, or one that counts itself."""
         self._runs.append(run)
 
     def add_fused(self, pipeline: Pipeline, run: FusedRun) -> None:
@@ -70,10 +80,6 @@ class UncountedRuns:
     def add_idle(self, pipeline: Pipeline, documents: int) -> None:
         """Adds a pipeline that had nothing to do for so many documents."""
         self._counts.append(partial(record_skipped, pipeline, documents))
-
-    def add_count(self, count: Callable[[], object]) -> None:
-        """Adds what else is counted of them."""
-        self._counts.append(count)
 
     def settle(self, *, sent: bool) -> None:
         """Counts them if the request has left, else forgets them: it is done anew. A second call has no effect."""
@@ -253,6 +259,16 @@ class Runner:
         """The same stage by stage; `batch` is spent where the time is over."""
         seconds = end - time.monotonic()
         return self._attempt(pipeline, batch, None, seconds) if seconds > 0 else None
+
+    def attempt_fused_in_plan(
+        self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch, end: float
+    ) -> FusedRun | None:
+        """The same in one call of the engine."""
+        seconds = min(self._timeout, end - time.monotonic())
+        if seconds <= 0:
+            return None
+        work = partial(attempt_fused, fused, batch, seconds)
+        return _in_time(pipeline, work, measured=not _is_safe(pipeline, batch.nbytes))
 
     def _share(self, pipeline: Pipeline, nbytes: int) -> float:
         """The part of the event loop's time for runs that one over so many bytes takes; above 1: it is no such run."""

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import time
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headrace.execution.rollouts import versions
 from headrace.execution.rollouts.splitting import parts_of
+from headrace_pipelines import Execution, Run, count_fused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from headrace.execution.rollouts.windows import Windows
+    from headrace.execution.rollouts.splitting import Part
+    from headrace.execution.rollouts.windows import Watched, Windows
     from headrace.ops.runner import Runner
     from headrace.registry.live import LiveRegistry
-    from headrace_pipelines import Batch, Run, Snapshot
+    from headrace_pipelines import Batch, FusedRun, Snapshot
+    from headrace_pipelines.registry import Pipeline
     from headrace_pipelines.registry.rollouts.running import RunningRollout
 
 
-class PartRun(NamedTuple):
-    """A run of one version that is done, and what adds it to the window of the rollout."""
+@dataclass
+class PartRun:
+    """A run of one version over its part of a batch, which is done and not counted yet."""
 
-    run: Run
-    add: Callable[[], None]
+    pipeline: Pipeline
+    watched: Watched
+    part: Part
+    execution: Execution
+    run: Run | FusedRun
+    documents: int
+    dropped: int
+
+    def count(self) -> None:
+        """Counts it, for the window of the rollout, too."""
+        if isinstance(self.run, Run):
+            self.run.count()
+        else:
+            self.execution.failures = count_fused(self.pipeline, self.run)
+        self.watched.add(self.part.role, self.execution, self.documents, self.dropped, timed=self.part.timed)
+
+    def forget(self) -> None:
+        """Takes back what was noted of it: it is done anew."""
+        if isinstance(self.run, Run):
+            self.run.forget()
 
 
 class InlineSplits:
@@ -52,26 +72,35 @@ class InlineSplits:
             return None
         bounds, parts = parts_of(rollout, percent)
         first, second = batch.split(rollout.share, *bounds)
-        batches, watched = (first, second, batch), self._windows.of(rollout)
+        batches = (first, second, batch)
         runs: list[PartRun] = []
         for part in parts:
-            own = batches[part.at]
-            if not len(own):
+            if not len(batches[part.at]):
                 continue
-            candidate = part.role == "candidate"
-            (live, _, dropped) = own.counts
-            run = self._runner.attempt_in_plan(rollout.candidate if candidate else rollout.stable, own, end)
+            run = self._attempt_part(rollout, part, batches[part.at], end)
             if run is None:
-                _forget(runs)
+                for done in runs:
+                    done.forget()
                 return None
-            run.execution.canary = candidate
-            dropped = max(own.counts[2] - dropped, 0)
-            runs.append(PartRun(run, partial(watched.add, part.role, run.execution, live, dropped, timed=part.timed)))
+            runs.append(run)
         batch.join(first)
         batch.join(second)
         return runs
 
-
-def _forget(runs: list[PartRun]) -> None:
-    for each in runs:
-        each.run.forget()
+    def _attempt_part(self, rollout: RunningRollout, part: Part, batch: Batch, end: float) -> PartRun | None:
+        candidate = part.role == "candidate"
+        pipeline = rollout.candidate if candidate else rollout.stable
+        live, _, before = batch.counts
+        run: Run | FusedRun | None
+        # The engine's alone does not tell its time.
+        if pipeline.fused is not None and not part.timed:
+            run = self._runner.attempt_fused_in_plan(pipeline, pipeline.fused, batch, end)
+            execution = Execution(pipeline.label, run.skipped) if run is not None else None
+        else:
+            run = self._runner.attempt_in_plan(pipeline, batch, end)
+            execution = run.execution if run is not None else None
+        if run is None or execution is None:
+            return None
+        execution.canary = candidate
+        dropped = max(batch.counts[2] - before, 0)
+        return PartRun(pipeline, self._windows.of(rollout), part, execution, run, live, dropped)

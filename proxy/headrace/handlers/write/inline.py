@@ -206,9 +206,8 @@ class InlineWrites:
         if runs is None:
             return False
         for each in runs:
-            work.uncounted.add(each.run)
-            work.uncounted.add_count(each.add)
-            executions.append(each.run.execution)
+            work.uncounted.add(each)
+            executions.append(each.execution)
         if runs:
             work.parsed.absorb(batch)
         return True
