@@ -13,7 +13,7 @@ from headrace_pipelines import Execution, Run, count_fused
 if TYPE_CHECKING:
     from headrace.execution.rollouts.splitting import Part
     from headrace.execution.rollouts.windows import Watched, Windows
-    from headrace.ops.runner import Runner
+    from headrace.ops.runner import Runner, UncountedRuns
     from headrace.registry.live import LiveRegistry
     from headrace_pipelines import Batch, FusedRun, Snapshot
     from headrace_pipelines.registry import Pipeline
@@ -37,7 +37,7 @@ class PartRun:
         if isinstance(self.run, Run):
             self.run.count()
         else:
-            self.execution.failures = count_fused(self.pipeline, self.run)
+            self.execution.tolerated = count_fused(self.pipeline, self.run)
         self.watched.add(self.part.role, self.execution, self.documents, self.dropped, timed=self.part.timed)
 
     def forget(self) -> None:
@@ -62,10 +62,12 @@ class InlineSplits:
             return None
         return None if rollout.undecided_at(now) else rollout.percent_at(now)
 
-    def attempt(self, rollout: RunningRollout, batch: Batch, end: float) -> list[PartRun] | None:
-        """Runs both versions over their parts of a batch, which is whole again then.
+    def attempt(
+        self, rollout: RunningRollout, batch: Batch, end: float, uncounted: UncountedRuns
+    ) -> list[Execution] | None:
+        """Runs both versions over their parts of a batch, which is whole again then; `uncounted` gets what is done.
 
-        `None` where the time is over before it is done, or a newer reading has to be waited for: the batch is spent.
+        `None` where the time is over before all is done, or a newer reading has to be waited for: the batch is spent.
         """
         percent = self.percent(rollout)
         if percent is None:
@@ -73,24 +75,23 @@ class InlineSplits:
         bounds, parts = parts_of(rollout, percent)
         first, second = batch.split(rollout.share, *bounds)
         batches = (first, second, batch)
-        runs: list[PartRun] = []
+        executions: list[Execution] = []
         for part in parts:
             if not len(batches[part.at]):
                 continue
             run = self._attempt_part(rollout, part, batches[part.at], end)
             if run is None:
-                for done in runs:
-                    done.forget()
                 return None
-            runs.append(run)
+            uncounted.add(run)
+            executions.append(run.execution)
         batch.join(first)
         batch.join(second)
-        return runs
+        return executions
 
     def _attempt_part(self, rollout: RunningRollout, part: Part, batch: Batch, end: float) -> PartRun | None:
         candidate = part.role == "candidate"
         pipeline = rollout.candidate if candidate else rollout.stable
-        live, _, before = batch.counts
+        live, failed, dropped = batch.counts
         run: Run | FusedRun | None
         # The engine's alone does not tell its time.
         if pipeline.fused is not None and not part.timed:
@@ -101,6 +102,7 @@ class InlineSplits:
             execution = run.execution if run is not None else None
         if run is None or execution is None:
             return None
-        execution.canary = candidate
-        dropped = max(batch.counts[2] - before, 0)
-        return PartRun(pipeline, self._windows.of(rollout), part, execution, run, live, dropped)
+        after = batch.counts
+        execution.canary, execution.failures = candidate, after[1] - failed
+        watched = self._windows.of(rollout)
+        return PartRun(pipeline, watched, part, execution, run, live, max(after[2] - dropped, 0))

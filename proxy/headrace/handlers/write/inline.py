@@ -202,13 +202,11 @@ class InlineWrites:
         batch = work.parsed.batch(planned.keys)
         components = self._components
         splits = InlineSplits(components.registry, self._snapshot, components.rollouts, components.runner)
-        runs = splits.attempt(rollout, batch, end)
-        if runs is None:
+        ran = splits.attempt(rollout, batch, end, work.uncounted)
+        if ran is None:
             return False
-        for each in runs:
-            work.uncounted.add(each)
-            executions.append(each.execution)
-        if runs:
+        executions += ran
+        if ran:
             work.parsed.absorb(batch)
         return True
 
