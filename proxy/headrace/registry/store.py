@@ -76,7 +76,7 @@ MAPPING = {
         },
     },
 }
-_ONE_COPY = {"preference": "headrace"}
+_PREFERENCE = {"preference": "headrace"}
 """All searches of all processes read one copy of the shard: two show a write at different moments."""
 _NO_PIPELINE = {"pipeline": "_none"}
 """Writes of ours pass no pipeline of the cluster."""
@@ -118,7 +118,7 @@ class Store(Cluster):
             "aggs": {"s": {"stats": {"field": "_seq_no"}}},
         }
         try:
-            search = partial(self._client.search, index=self.index, body=body, params=_ONE_COPY)
+            search = partial(self._client.search, index=self.index, body=body, params=_PREFERENCE)
             answer = await _started(search)
         except NotFoundError:
             return ""
@@ -195,7 +195,7 @@ class Store(Cluster):
 
     async def _page(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         try:
-            answer = await self._client.search(index=self.index, body=body, params=_ONE_COPY)
+            answer = await self._client.search(index=self.index, body=body, params=_PREFERENCE)
             if answer["_shards"]["failed"] or answer["timed_out"]:
                 raise RegistryError(f"the registry index [{self.index}] could not be read whole")
             hits: list[dict[str, Any]] = answer["hits"]["hits"]
