@@ -39,6 +39,10 @@ hypothesis.settings.load_profile("headrace")
 SECRET = "what the proxies of a test share"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup: a process that a test starts would inherit that it ignores the signal.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
 
 @dataclass
 class Answer:
