@@ -76,7 +76,7 @@ MAX_ATTACHED = 4096
 
 
 class Attached(NamedTuple):
-    """The default document pipeline of a name that writes go to.
+    """The document pipeline of a write: the default one of its index, or one that the request names.
 
     `plain`: it needs no mapping, and there is no rollout of it but a plain one, `rollout`.
     """
@@ -84,6 +84,23 @@ class Attached(NamedTuple):
     pipeline: Pipeline | None
     plain: bool = True
     rollout: RunningRollout | None = None
+
+
+NO_PIPELINE = Attached(None)
+
+
+def _as_attached(snapshot: Snapshot, pipeline: Pipeline) -> Attached:
+    rollout = snapshot.rollouts.get(key(PipelineType.DOCUMENT, pipeline.definition.name))
+    if rollout is None:
+        return Attached(pipeline, not pipeline.fitters)
+    runs = rollout.stable is pipeline and not rollout.candidate.fitters and rollout.is_plain
+    return Attached(pipeline, runs and not pipeline.fitters, rollout)
+
+
+def of_name(snapshot: Snapshot, name: str) -> Attached | None:
+    """The document pipeline that a request names; `None` for a name that is not ours."""
+    pipeline = snapshot.active(PipelineType.DOCUMENT, name)
+    return _as_attached(snapshot.origin, pipeline) if pipeline is not None else None
 
 
 class Attachments:
@@ -108,13 +125,8 @@ class Attachments:
     def _attached(self, written: Target) -> Attached:
         association = self._snapshot.associations.find(Slot(PipelineType.DOCUMENT), written)
         if association is None:
-            return Attached(None)
-        pipeline = self._snapshot.attached(PipelineType.DOCUMENT, association.name)
-        rollout = self._snapshot.rollouts.get(key(PipelineType.DOCUMENT, association.name))
-        if rollout is None:
-            return Attached(pipeline, not pipeline.fitters)
-        runs = rollout.stable is pipeline and not rollout.candidate.fitters and rollout.is_plain
-        return Attached(pipeline, runs and not pipeline.fitters, rollout)
+            return NO_PIPELINE
+        return _as_attached(self._snapshot, self._snapshot.attached(PipelineType.DOCUMENT, association.name))
 
     def follows(self, snapshot: Snapshot, view: View) -> bool:
         """Whether it is by these."""

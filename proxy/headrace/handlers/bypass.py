@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import hdrs
 
-from headrace.execution.document_run import DEFAULT, SHOWS
+from headrace.execution.document_run import SHOWS
 from headrace.execution.expressions import forwardable
 from headrace.execution.protection.lookups import SIGNS
 from headrace.execution.rollouts import versions
@@ -86,7 +86,7 @@ class BypassDecisions:
         if decision is not None:
             return decision.route
         plain = _BY_ID.fullmatch(target)
-        if plain is not None and "pipeline" not in target:
+        if plain is not None:
             same = f"{plain[1]}{_ANY_ID}{plain[2]}"
             decision = self._cached(snapshot, method, same) or self._add(snapshot, method, same)
             if decision.route is None or decision.route.target is None:
@@ -113,13 +113,13 @@ class BypassDecisions:
 
     def _decide(self, snapshot: Snapshot, method: str, target: Target) -> _Decision:
         registry = self._components.settings.registry_index
-        # Names of pipelines in a request are for its handler to judge, and so is whatever might mean the registry.
-        named = "pipeline" in target.raw_path or any("pipeline" in name for name in target.values)
-        if named or not target.plain or target.has_any(("index", "source")) or method == hdrs.METH_HEAD:
-            return _NONE
-        if registry_guard.may_reach_registry(target, registry):
+        # Whatever might mean the registry is for its handler to judge.
+        other = "pipeline" in target.raw_path or target.has_any(("index", "source")) or method == hdrs.METH_HEAD
+        if other or not target.plain or registry_guard.may_reach_registry(target, registry):
             return _NONE
         route, params = match = ROUTER.match(method, target.raw_segments)
+        if any("pipeline" in name for name in target.values):
+            return self._with_pipelines(snapshot, match, target)
         if _passes(route, method, target.raw_segments, snapshot):
             creates = snapshot.protects and route.bulk
             if creates and target.has_any(SHOWS):
@@ -144,16 +144,15 @@ class BypassDecisions:
 
     def _with_pipelines(self, snapshot: Snapshot, match: Match, target: Target) -> _Decision:
         """The route of a request whose pipelines run on the event loop, if they may, by the view at hand."""
-        if match.route.bulk and DEFAULT not in snapshot.bound:
+        if match.route.bulk and not inline_writes.may_run(snapshot, target):
             return _NONE
         view = self._components.resolver.fresh
-        if view is None:
-            return _Decision(None, _STALE)
         pipelines = inline_writes.route(self._components, snapshot, view, match, target)
         pipelines = pipelines or inline_searches.route(self._components, snapshot, match, target)
         if pipelines is None:
-            return _Decision(None, view)
-        return _Decision(BypassRoute(match.route.surface, None, match.route.idempotent, pipelines=pipelines), view)
+            return _Decision(None, _STALE if view is None else view)
+        route = BypassRoute(match.route.surface, None, match.route.idempotent, pipelines=pipelines)
+        return _Decision(route, view if pipelines.by_view else None)
 
     def _over_indexes(
         self, snapshot: Snapshot, match: Match, passed: BypassRoute, target: Target, slots: list[Slot]

@@ -45,11 +45,13 @@ CLIENT_GONE = 499
 class InlineRun(Protocol):
     """A request whose pipelines have run on the event loop.
 
-    `body`: what they made of the request's; `None` where nothing goes to the cluster. `reads_answer`: the response is
-    worked on, so that it is asked for without a content coding. `pipelines`: as `X-Pipeline` says them.
+    `body`: what they made of the request's; `None` where nothing goes to the cluster. `target`: the new target, if it
+    changes. `reads_answer`: the response is worked on, so that it is asked for without a content coding. `pipelines`:
+    as `X-Pipeline` says them.
     """
 
     body: bytes | None
+    target: str | None
     reads_answer: bool
     pipelines: str
 
@@ -67,7 +69,12 @@ class InlineRun(Protocol):
 
 
 class InlinePipelines(Protocol):
-    """The pipelines of requests with one method and target, where they are known."""
+    """The pipelines of requests with one method and target, where they are known.
+
+    `by_view`: they follow from the view of the cluster's names.
+    """
+
+    by_view: bool
 
     def run(self, head: RequestHead, text: bytes) -> InlineRun | None:
         """Runs them; `None`, and nothing happened, for a request that is not plain or would take long."""
@@ -190,9 +197,7 @@ class FastForwarder:
         pending, is_sent = None, False
         try:
             if run.body is not None:
-                pending = self._upstream.try_forward(
-                    head, route.target, client.remote, run.body, plain=run.reads_answer
-                )
+                pending = self._upstream.try_forward(head, run.target, client.remote, run.body, plain=run.reads_answer)
             is_sent = run.body is None or pending is not None
         finally:
             run.settle(sent=is_sent)

@@ -22,7 +22,7 @@ SHAPE = (
 )
 OWN = ("content-length", "location")
 """Headers that differ with the names and ids."""
-VARIES = re.compile(rb'"(took|_seq_no|_primary_term|max_score|_score|_version)" ?: ?[-\d.]+')
+VARIES = re.compile(rb'"(took|ingest_took|_seq_no|_primary_term|max_score|_score|_version)" ?: ?[-\d.]+')
 
 
 def shown(answer: Answer, index: str) -> Any:

@@ -59,16 +59,73 @@ LEFT_TO_HANDLERS = {
 }
 
 
-@pytest.mark.parametrize("body", [*BULKS.values(), *LEFT_TO_HANDLERS.values()], ids=[*BULKS, *LEFT_TO_HANDLERS])
-async def test_bulks(pair: Pair, name: str, through: Http, body: bytes):
+DECOY = native("d", "set", field="decoy", value=1)
+"""In a pipeline that is attached, where the request names another one."""
+NAMINGS = ("attached", "pipeline", "document_pipeline", "actions")
+"""Where the name of the pipeline is: with the index, in the URL, or in each action."""
+
+
+async def named(pair: Pair, through: Http, name: str, how: str) -> str:
+    """Has the pair made for a pipeline; gives the parameter that names it."""
     await through.pipeline(name, "document", *SHAPE)
-    await pair.make(document=name)
+    await through.pipeline(f"{name}-decoy", "document", DECOY)
+    await pair.make(document=name if how == "attached" else f"{name}-decoy")
+    return f"{how}={name}&" if "pipeline" in how else ""
+
+
+@pytest.mark.parametrize("how", NAMINGS)
+@pytest.mark.parametrize("body", [*BULKS.values(), *LEFT_TO_HANDLERS.values()], ids=[*BULKS, *LEFT_TO_HANDLERS])
+async def test_bulks(pair: Pair, name: str, through: Http, body: bytes, how: str):
+    parameter = await named(pair, through, name, how)
     inline = body in BULKS.values()
-    for target in ("/_bulk", "/INDEX/_bulk?refresh=true"):
+    if how == "actions":
+        body = body.replace(b'"_index": "INDEX"', b'"_index": "INDEX", "pipeline": "%b"' % name.encode())
+        inline = inline and b'"delete"' not in body
+    for target in (f"/_bulk?{parameter}timeout=9s", f"/INDEX/_bulk?{parameter}refresh=true"):
         for kind in ("application/x-ndjson", "application/json"):
             await pair.same("POST", target, body, {"Content-Type": kind}, inline=inline)
     fast, slow = await pair.stored()
     assert fast == slow
+    assert "decoy" not in json.dumps(fast[1:])
+
+
+@pytest.mark.parametrize("parameters", ["pipeline=_none", "pipeline=absent", "document_pipeline=absent", "both"])
+async def test_names_that_are_left_to_handlers(pair: Pair, name: str, through: Http, parameters: str):
+    await named(pair, through, name, "attached")
+    if parameters == "both":
+        parameters = f"pipeline={name}&document_pipeline={name}"
+    for method, target, body in (
+        ("POST", f"/_bulk?{parameters}", BULKS["changed"]),
+        ("PUT", f"/INDEX/_doc/x?{parameters}", {"level": "A"}),
+    ):
+        await pair.same(method, target, body, inline=False)
+
+
+async def test_actions_that_name_pipelines_of_their_own(pair: Pair, name: str, through: Http):
+    await named(pair, through, name, "pipeline")
+
+    def action(number: int, pipeline: str = "") -> dict[str, Any]:
+        return {"index": {"_index": "INDEX", "_id": f"{number}", **({"pipeline": pipeline} if pipeline else {})}}
+
+    mixed = ndjson(action(1, name), {"level": "A"}, action(2), {"level": "B"}, action(3, f"{name}-decoy"), {"drop": 1})
+    for parameter in ("", f"?pipeline={name}"):
+        await pair.same("POST", f"/_bulk{parameter}", mixed)
+    for other in ("absent", "_none", ""):
+        body = mixed.replace(f'"{name}-decoy"'.encode(), f'"{other}"'.encode())
+        await pair.same("POST", f"/_bulk?pipeline={name}", body, inline=False)
+    fast, slow = await pair.stored()
+    assert fast == slow
+
+
+async def test_a_named_pipeline_needs_no_index(pair: Pair, name: str, through: Http):
+    await through.pipeline(name, "document", *SHAPE)
+    for number, (method, target) in enumerate((("POST", "/_bulk"), ("PUT", "/INDEX/_doc/x"))):
+        pair.fast, pair.slow = f"{name}-{number}a", f"{name}-{number}b"
+        body = {"level": "A"} if method == "PUT" else BULKS["changed"]
+        await pair.same(method, f"{target}?pipeline={name}", body)
+        fast, slow = await pair.stored()
+        assert fast == slow
+        assert all(source["env"] == "prod" for _, source in fast)
 
 
 async def test_statistics_and_logs_are_the_same(pair: Pair, name: str, through: Http):
@@ -104,23 +161,25 @@ DOCUMENTS = {
 }
 
 
+@pytest.mark.parametrize("how", NAMINGS[:3])
 @pytest.mark.parametrize("body", DOCUMENTS.values(), ids=list(DOCUMENTS))
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("POST", "/INDEX/_doc"),
-        ("PUT", "/INDEX/_doc/x"),
-        ("POST", "/INDEX/_create/y?refresh=true"),
-        ("PUT", "/INDEX/_doc/%C3%A9"),
+        ("POST", "/INDEX/_doc?"),
+        ("PUT", "/INDEX/_doc/x?"),
+        ("PUT", "/INDEX/_doc/pipeline?"),
+        ("POST", "/INDEX/_create/y?refresh=true&"),
+        ("PUT", "/INDEX/_doc/%C3%A9?timeout=9s&"),
     ],
 )
-async def test_documents(pair: Pair, name: str, through: Http, body: Any, method: str, target: str):
-    await through.pipeline(name, "document", *SHAPE)
-    await pair.make(document=name)
+async def test_documents(pair: Pair, name: str, through: Http, body: Any, method: str, target: str, how: str):
+    parameter = await named(pair, through, name, how)
     for _ in range(2):
-        await pair.same(method, target, body)
+        await pair.same(method, (target + parameter).rstrip("&?"), body)
     fast, slow = await pair.stored()
     assert fast == slow
+    assert "decoy" not in json.dumps(fast[1:])
 
 
 @pytest.mark.parametrize("body", [{"fail": 1}, {"level": 5}, b"{", b'{"level":"A"}{}'])
@@ -221,6 +280,31 @@ async def test_searches(pair: Pair, name: str, through: Http, kinds: tuple[str, 
             "POST", f"/INDEX/_search{target}", {"query": {"match_all": {}}}, inline=False
         ) if "scroll" not in target else None
     await pair.same("POST", "/INDEX/_search", {"search_pipeline": "_none"}, inline=False)
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+async def test_searches_that_name_pipelines(pair: Pair, name: str, through: Http, is_attached: bool):
+    for each, field in ((name, "grade"), (f"{name}-decoy", "decoy")):
+        await through.pipeline(each, "query", native("o", "oversample", sample_factor=2))
+        await through.pipeline(each, "result", native("t", "rename_field", field="level", target_field=field))
+    await through.pipeline(f"{name}-q", "query", native("o", "oversample", sample_factor=3))
+    decoy = f"{name}-decoy"
+    await pair.make(**({"query": decoy, "result": decoy} if is_attached else {}))
+    for parameters, runs in (
+        (f"search_pipeline={name}", (name, name)),
+        (f"search_pipeline={name}-q", (f"{name}-q", None)),
+        (f"query_pipeline={name}&preference=_local", (name, decoy if is_attached else None)),
+        (f"result_pipeline={name}", (decoy if is_attached else None, name)),
+        (f"query_pipeline={name}-q&result_pipeline={name}", (f"{name}-q", name)),
+        (f"search_pipeline={name}&query_pipeline={name}-q", (f"{name}-q", name)),
+    ):
+        answer = await pair.same("POST", f"/INDEX/_search?{parameters}", {"size": 1})
+        ran = [f"{kind}={each}@1" for kind, each in zip(("query", "result"), runs, strict=True) if each]
+        assert answer.headers["X-Pipeline"] == ",".join(ran)
+    for parameters in ("search_pipeline=absent", "query_pipeline=absent", "result_pipeline=_none"):
+        await pair.same("POST", f"/INDEX/_search?{parameters}", {"size": 1}, inline=False)
+    twice = {"size": 1, "search_pipeline": name}
+    await pair.same("POST", f"/INDEX/_search?search_pipeline={name}", twice, inline=False)
 
 
 @pytest.mark.parametrize("kind", ["query", "result"])

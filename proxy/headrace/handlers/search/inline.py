@@ -1,8 +1,8 @@
 """Searches whose default pipelines run on the event loop.
 
 Query pipelines run before the request is sent, result pipelines on its answer. Whatever needs more (finals and masks,
-rollouts, cursors, names in the request, parts over some indexes only) is left to the handlers, and so is an answer that
-is long or takes long.
+rollouts, cursors, names of the cluster's, parts over some indexes only) is left to the handlers, and so is an answer
+that is long or takes long.
 """
 
 from __future__ import annotations
@@ -53,30 +53,67 @@ PARAMETERS = frozenset(
     }
 )
 """URL parameters that neither choose pipelines, nor belong into the body, nor shape the answer."""
-_MARKER = b"search_pipeline"
+_NAMES = {kind: choice.OVERRIDES[kind] for kind in DEFAULTS}
+"""Those that choose the pipeline of a type."""
+_BOTH = "search_pipeline"
+"""The one that chooses both."""
+_ALL_NAMES = frozenset({_BOTH, *_NAMES.values()})
+_MARKER = _BOTH.encode()
 """A body that contains it may name a pipeline."""
 
 
 def route(components: Components, snapshot: Snapshot, match: Match, target: Target) -> InlinePipelines | None:
     """The pipelines of searches with this target, where they may run on the event loop."""
     expression = match.params.get("index")
-    plain = target.values.keys() <= PARAMETERS and not snapshot.protects
+    plain = target.values.keys() - _ALL_NAMES <= PARAMETERS and not snapshot.protects
     if match.route.handler is not search.search or expression is None or not plain:
         return None
+    named = _named(snapshot, target)
+    if named is None:
+        return None
+    by_view = len(named) < len(DEFAULTS) and not snapshot.bound.isdisjoint(DEFAULTS.values())
+    found = _attached(components, snapshot, expression, target) if by_view else {}
+    if found is None:
+        return None
+    for kind, pipeline in named.items():
+        found.pop(DEFAULTS[kind], None)
+        if pipeline is not None:
+            found[DEFAULTS[kind]] = pipeline
+    if any(pipeline.definition.name in snapshot.names_with_rollouts(slot.kind) for slot, pipeline in found.items()):
+        return None
+    stripped = target.without(*_ALL_NAMES).raw if named else None
+    return InlineSearch(components, expression, found, stripped, by_view) if found else None
+
+
+def _named(snapshot: Snapshot, target: Target) -> dict[PipelineType, Pipeline | None] | None:
+    """The pipelines that the URL names in place of the defaults, by type; `None` for a name that is not ours."""
+    named: dict[PipelineType, Pipeline | None] = {}
+    if (name := target.get(_BOTH)) is not None:
+        named = {kind: snapshot.active(kind, name) for kind in DEFAULTS}
+        if not any(named.values()):
+            return None
+    for kind, parameter in _NAMES.items():
+        if (name := target.get(parameter)) is not None:
+            named[kind] = snapshot.active(kind, name)
+            if named[kind] is None:
+                return None
+    return named
+
+
+def _attached(
+    components: Components, snapshot: Snapshot, expression: str, target: Target
+) -> dict[Slot, Pipeline] | None:
+    """The default pipelines of the indexes; `None` where the view at hand does not tell them, or they differ."""
     try:
         reading = components.resolver.current(expression, expansion(target.values))
     except HeadraceError:
         return None
     if reading is None or reading.registry or reading.remote:
         return None
-    found: dict[Slot, Pipeline] = {}
-    for each in choice.assignments(snapshot, reading.targets, DEFAULTS.values()):
-        released = snapshot.names_with_rollouts(each.slot.kind)
-        if each.mixed or not released.isdisjoint(each.names):
-            return None
-        if each.names:
-            found[each.slot] = snapshot.attached(each.slot.kind, each.names[0])
-    return InlineSearch(components, expression, found) if found else None
+    assigned = choice.assignments(snapshot, reading.targets, DEFAULTS.values())
+    if any(each.mixed for each in assigned):
+        return None
+    return {each.slot: snapshot.attached(each.slot.kind, each.names[0]) for each in assigned if each.names}
 
 
 @dataclass
@@ -87,12 +124,15 @@ class InlineSearch:
     index: str
     """The index or expression of the path."""
     found: dict[Slot, Pipeline]
+    target: str | None = None
+    """The new target, if it changes."""
+    by_view: bool = True
 
     def run(self, head: RequestHead, text: bytes) -> InlineSearchRun | None:
         """Runs the query pipeline; `None` for a search that is not plain, or that it ends."""
         if _MARKER in text or not text.lstrip().startswith(b"{"):
             return None
-        work = InlineSearchRun(self, text)
+        work = InlineSearchRun(self, text, self.target)
         work.reads_answer = DEFAULTS[RESULT] in self.found
         if DEFAULTS[QUERY] not in self.found:
             return work
@@ -109,6 +149,7 @@ class InlineSearchRun:
 
     search: InlineSearch
     body: bytes | None
+    target: str | None
     reads_answer: bool = False
     pipelines: str = ""
     error: HeadraceError | None = None

@@ -1,8 +1,8 @@
-"""Writes whose pipelines run on the event loop before the request is sent: small bulks and single documents.
+"""Writes whose pipelines run on the event loop before the request is sent: bulks and single documents.
 
-Nothing waits here: the pipelines follow from the view of the cluster's names at hand, and run where they are quickly
-done. Whatever needs more (finals, dead letters, shadows, mappings, a name in the request, a new index, an error of the
-whole request) is left to the handlers, which say and do everything themselves.
+Nothing waits here: the request names the pipelines, or they follow from the view of the cluster's names at hand; they
+run where they are quickly done. Whatever needs more (finals, dead letters, shadows, mappings, a name that is the
+cluster's, a new index, an error of the whole request) is left to the handlers, which say and do everything themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from urllib.parse import unquote
 import msgspec
 
 from headrace.execution import choice, document_run
+from headrace.execution.choice import NO_PIPELINE
+from headrace.execution.document_run import DEFAULT
 from headrace.execution.rollouts.inline import InlineSplits
 from headrace.handlers.write import document
 from headrace.ops.runner import UncountedRuns
@@ -30,6 +32,7 @@ from headrace_pipelines.registry.association import DOCUMENT_FINAL
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from headrace.execution.choice import Attached
     from headrace.ops.runner import PlannedRun
     from headrace.protocol.indices.view import View
     from headrace.protocol.target import Target
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 
 PARAMETERS = frozenset({"refresh", "timeout", "wait_for_active_shards"})
 """URL parameters that neither choose pipelines nor shape the answer."""
+NAMES = frozenset({"pipeline", "document_pipeline"})
+"""Those that choose the pipeline."""
 
 
 def may_run(snapshot: Snapshot, target: Target) -> bool:
@@ -55,7 +60,7 @@ def may_run(snapshot: Snapshot, target: Target) -> bool:
         not snapshot.protects
         and DOCUMENT_FINAL not in snapshot.bound
         and not snapshot.has_dead_letters
-        and target.values.keys() <= PARAMETERS
+        and target.values.keys() - NAMES <= PARAMETERS
     )
 
 
@@ -66,6 +71,7 @@ class WriteRun:
     components: Components
     parsed: Bulk
     body: bytes | None = None
+    target: str | None = None
     reads_answer: bool = False
     pipelines: str = ""
     noop: bytes | None = None
@@ -109,29 +115,34 @@ class WriteRun:
 
 
 class InlineWrites:
-    """Runs the default pipelines of writes, by one snapshot and one view of the cluster's names."""
+    """Runs the default pipelines of writes, or those that they name."""
 
-    def __init__(self, components: Components, snapshot: Snapshot, view: View) -> None:
-        self._components = components
+    def __init__(
+        self, components: Components, snapshot: Snapshot, view: View | None, named: Attached | None = None
+    ) -> None:
+        """`named`: what the URL names; without it `view` tells what is attached, if anything is."""
+        self.components = components
         self._registry = components.settings.registry_index
-        self._attachments = components.attachments.of(snapshot, view)
+        self._attachments = components.attachments.of(snapshot, view) if view is not None else None
         self._snapshot = snapshot.origin
+        self._default = NO_PIPELINE if named is None and DEFAULT not in snapshot.bound else named
+        self.by_view = self._default is None
         self._rollouts: dict[str, RunningRollout] = {}
         """The rollouts of the pipelines that were found, by the labels of their stable versions."""
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
-        """The pipelines of a bulk's targets; `None` where the view or the body does not tell them."""
+        """The pipelines of a bulk's targets, whose names are taken out of it; `None` where nothing here tells them."""
         found: dict[str, document_run.Group] = {}
         for key, (index, name, writes) in enumerate(parsed.targets()):
-            if name is not None or index is None:
-                return None
-            if not writes:
-                if registry_guard.names_registry(index, self._registry):
+            if index is None or not writes:
+                if index is None or name is not None or registry_guard.names_registry(index, self._registry):
                     return None
                 continue
-            attached = self._attachments.find(index)
+            attached = self._of(index, name)
             if attached is None or not attached.plain:
                 return None
+            if name is not None:
+                parsed.strip_pipeline(key)
             if attached.pipeline is not None:
                 label = attached.pipeline.label
                 found.setdefault(label, (attached.pipeline, []))[1].append(key)
@@ -139,16 +150,24 @@ class InlineWrites:
                     self._rollouts[label] = attached.rollout
         return found
 
+    def _of(self, index: str, name: str | None) -> Attached | None:
+        """The pipeline of a write to `index`, of which the action names `name`; `None` for its handler to say."""
+        if name is None and self._default is None:
+            return self._attachments.find(index) if self._attachments is not None else None
+        if registry_guard.names_registry(index, self._registry):
+            return None
+        return self._default if name is None else choice.of_name(self._snapshot, name)
+
     def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
         """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
         # There is to be time for the candidates, too.
         candidates = [
             (self._rollouts[label].candidate, groups[label][1]) for label in groups if label in self._rollouts
         ]
-        plan = self._components.runner.plan(parsed, [*groups.values(), *candidates])
+        plan = self.components.runner.plan(parsed, [*groups.values(), *candidates])
         if plan is None:
             return None
-        work = WriteRun(self._components, parsed)
+        work = WriteRun(self.components, parsed)
         executions: list[Execution] = []
         done = False
         try:
@@ -162,12 +181,12 @@ class InlineWrites:
         if not done:
             return None
         if executions:
-            work.pipelines = choice.header([(document_run.DEFAULT, execution) for execution in executions])
+            work.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
         return work
 
     def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[Execution]) -> bool:
         """Runs one pipeline over its documents; false where the time is over before it is done."""
-        parsed, runner, pipeline = work.parsed, self._components.runner, planned.pipeline
+        parsed, runner, pipeline = work.parsed, self.components.runner, planned.pipeline
         rollout = self._rollouts.get(pipeline.label)
         if rollout is not None:
             return self._ran_versions(work, rollout, planned, end, executions)
@@ -200,7 +219,7 @@ class InlineWrites:
     ) -> bool:
         """The same of a pipeline with a rollout, whose versions run each over its part."""
         batch = work.parsed.batch(planned.keys)
-        components = self._components
+        components = self.components
         splits = InlineSplits(components.registry, self._snapshot, components.rollouts, components.runner)
         ran = splits.attempt(rollout, batch, end, work.uncounted)
         if ran is None:
@@ -217,41 +236,58 @@ class InlineWrites:
 
 
 def route(
-    components: Components, snapshot: Snapshot, view: View, match: Match, target: Target
+    components: Components, snapshot: Snapshot, view: View | None, match: Match, target: Target
 ) -> InlinePipelines | None:
-    """The pipelines of writes with this target, where they may run on the event loop."""
+    """The pipelines of writes with this target, where they may run on the event loop.
+
+    Without a `view` those that the URL names, or those of actions where nothing is attached.
+    """
     if not may_run(snapshot, target):
         return None
+    named = None
+    if names := NAMES & target.values.keys():
+        named = choice.of_name(snapshot, target.values[min(names)]) if len(names) == 1 else None
+        if named is None:
+            return None
+    elif view is None and DEFAULT in snapshot.bound:
+        return None
+    inline = InlineWrites(components, snapshot, view, named)
     index = match.params.get("index")
+    stripped = target.without(*NAMES) if named is not None else None
     if match.route.bulk:
-        return InlineBulk(components, snapshot, view, index)
+        return InlineBulk(inline, index, stripped.raw if stripped is not None else None)
     if match.route.handler is not document.document or index is None:
         return None
     creates, by_id = "_create" in target.segments, "id" in match.params
-    return InlineDocument(components, snapshot, view, index, creates=creates, by_id=by_id)
+    return InlineDocument(inline, index, creates=creates, by_id=by_id, stripped=stripped)
 
 
-class InlineBulk(InlineWrites):
+class InlineBulk:
     """The pipelines of bulks with one target (`server.fast_path.InlinePipelines`)."""
 
-    def __init__(self, components: Components, snapshot: Snapshot, view: View, index: str | None) -> None:
-        super().__init__(components, snapshot, view)
+    def __init__(self, inline: InlineWrites, index: str | None, target: str | None) -> None:
+        """`target`: the new target, if it changes."""
+        self._inline = inline
+        self.by_view = inline.by_view
         self._index = index
+        self._target = target
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a bulk; `None` for one that is not plain."""
+        inline = self._inline
         try:
             parsed = Bulk(text, index=self._index)
         except BulkError:
             return None
-        groups = self.groups(parsed) if len(parsed) else None
-        work = self.over(parsed, groups) if groups is not None else None
+        groups = inline.groups(parsed) if len(parsed) else None
+        work = inline.over(parsed, groups) if groups is not None else None
         if work is None:
             return None
+        work.target = self._target
         if work.error is not None:
             return work
         rendered = parsed.render()
-        if rendered is not None and len(rendered) > self._components.max_body:
+        if rendered is not None and len(rendered) > inline.components.max_body:
             work.settle(sent=False)
             return None
         parsed.let_go()
@@ -263,30 +299,36 @@ class InlineBulk(InlineWrites):
         return work
 
 
-class InlineDocument(InlineWrites):
+class InlineDocument:
     """The pipelines of single documents with one target, or with targets that differ in their plain id."""
 
     def __init__(
-        self, components: Components, snapshot: Snapshot, view: View, index: str, *, creates: bool, by_id: bool
+        self, inline: InlineWrites, index: str, *, creates: bool, by_id: bool, stripped: Target | None
     ) -> None:
-        super().__init__(components, snapshot, view)
+        """`stripped`: a target without the name of the pipeline, where requests have one."""
+        self._inline = inline
+        self.by_view = inline.by_view
         self._index = index
         self._creates = creates
         self._by_id = by_id
+        self._query = None if stripped is None else f"?{stripped.raw_query}" if stripped.raw_query else ""
         self._groups: dict[str, document_run.Group] | None = None
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a document; `None` for one that is not plain, or fails."""
-        id_ = unquote(head.target.partition("?")[0].rpartition("/")[2]) if self._by_id else None
+        inline, path = self._inline, head.target.partition("?")[0]
+        id_ = unquote(path.rpartition("/")[2]) if self._by_id else None
         body = document.plain(text)
         parsed = Bulk.single(as_single_line(body), index=self._index, id=id_, creates=self._creates)
-        groups = self._groups = self._groups or self.groups(parsed)
-        work = self.over(parsed, groups) if groups is not None else None
+        groups = self._groups = self._groups or inline.groups(parsed)
+        work = inline.over(parsed, groups) if groups is not None else None
         if work is None:
             return None
+        if self._query is not None:
+            work.target = path + self._query
         state, failure = parsed.outcome(0)
         if failure is not None:
-            work.error = work.error or self._components.stage_error(*failure)
+            work.error = work.error or inline.components.stage_error(*failure)
         if work.error is not None:
             return work
         if state == "dropped":
