@@ -114,8 +114,8 @@ class BypassDecisions:
     def _decide(self, snapshot: Snapshot, method: str, target: Target) -> _Decision:
         registry = self._components.settings.registry_index
         # Whatever might mean the registry is for its handler to judge.
-        other = "pipeline" in target.raw_path or target.has_any(("index", "source")) or method == hdrs.METH_HEAD
-        if other or not target.plain or registry_guard.may_reach_registry(target, registry):
+        excluded = "pipeline" in target.raw_path or target.has_any(("index", "source")) or method == hdrs.METH_HEAD
+        if excluded or not target.plain or registry_guard.may_reach_registry(target, registry):
             return _NONE
         route, params = match = ROUTER.match(method, target.raw_segments)
         if any("pipeline" in name for name in target.values):

@@ -144,22 +144,33 @@ class RequestBody:
         """
         if self.complete:
             return self._pop()
-        if self.length is None or self._source is None:
+        self.collect()
+        try:
+            async with asyncio.timeout(seconds):
+                while self.left:
+                    if self._error is not None:
+                        raise self._error
+                    await self._wait()
+        finally:
+            self._target = None
+        return self._pop()
+
+    def collect(self) -> None:
+        """Has the rest of a body of known length received in place, for [`arrived`]."""
+        if self.length is None:
             raise ValueError("the length of the body is not known")
         target = BodyBuffer(self.length)
         while self._pieces:
             target.append(self._pieces.pop(0))
         self._buffered = 0
         self._target = target
-        try:
-            async with asyncio.timeout(seconds):
-                while target.left:
-                    if self._error is not None:
-                        raise self._error
-                    await self._wait()
-        finally:
-            self._target = None
-        return target.whole()
+
+    def stop_collecting(self) -> None:
+        """Ends what [`collect`] began: other ways to read the body are possible again."""
+        target, self._target = self._target, None
+        if target is not None:
+            self._pieces.append(target.part())
+            self._buffered = len(self._pieces[0])
 
     def suspend(self) -> None:
         """Leaves the rest to somebody who reads the client's socket: everything that is here has been taken."""
@@ -183,12 +194,13 @@ class RequestBody:
 
     def filled(self, count: int) -> None:
         """Counts bytes that the connection has written to the target."""
+        self.left -= count
         if self._target is not None:
             self._target.filled(count)
-        self.left -= count
-        if not self.left:
-            self.complete, self._target = True, None
-            self._wake()
+            if not self.left:
+                self.restore(self._target.whole())
+                self.complete, self._target = True, None
+                self._wake()
 
     def feed(self, data: memoryview, at: int, end: int) -> int:
         """Takes what belongs to it of the bytes `at..end`; gives where that ends. Raises HeadError."""
@@ -214,6 +226,7 @@ class RequestBody:
 
     def discard(self) -> None:
         """Drops what is here of a body that nobody reads."""
+        self._target = None
         self._pieces.clear()
         self._buffered = 0
 

@@ -35,8 +35,7 @@ class BodyBudget:
     async def acquire(self, size: int) -> int:
         """Waits for room; gives what was taken, which is never more than there is in all."""
         size = min(size, self.total)
-        if not self._waiting and self.free >= size:
-            self.free -= size
+        if self.acquire_at_once(size):
             return size
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
@@ -50,6 +49,13 @@ class BodyBudget:
                     self._waiting.remove((size, turn))
                 self._admit()
             raise
+
+    def acquire_at_once(self, size: int) -> bool:
+        """Takes room for `size` bytes, if there is that much and nobody waits; gives whether it has."""
+        if self._waiting or self.free < size:
+            return False
+        self.free -= size
+        return True
 
     @property
     def waiting(self) -> int:

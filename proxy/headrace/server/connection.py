@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from headrace.server.inbound import Forwarded
-    from headrace_pipelines.http1 import RequestHead
 
 
 BODY_SECONDS = 0.1
-"""Seconds that a small body may take behind its head for the request to be forwarded without a handler."""
+"""Seconds that a body may take behind its head for the request to be forwarded without a handler."""
 SMALL_BODY = 64 << 10
-"""Maximum length in bytes of a body that the connection waits for in this way."""
+"""Maximum length in bytes of a body that is copied as it arrives; a longer one is received in place."""
 MAX_BACKLOG = 64 << 10
 """Bytes behind the request in progress at which reading from the connection stops."""
 LINGER_SECONDS = 2.0
@@ -43,8 +42,8 @@ class Forwarder(Protocol):
         """Sends a request whose body is here, or can go past the process; `None` where it is one for its handler."""
         ...
 
-    def awaits(self, head: RequestHead) -> bool:
-        """Whether a request would be forwarded once its body is here."""
+    def awaits(self, request: InboundRequest) -> bool:
+        """Whether a request would be forwarded once its body is here, and there is room for that."""
         ...
 
 
@@ -198,6 +197,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 forwarded.abandon()
             if request.arriving is not None:
                 request.arriving.fail(error)
+            request.release()
         self._wake_writers()
         if self._handler is not None:
             self._handler.connection_lost(exc)
@@ -231,15 +231,18 @@ class ClientConnection(asyncio.BufferedProtocol):
             if request.forwarded is not None:
                 self._on(Event.FORWARD)
                 return
-            if self._state is State.READING_HEAD and not request.complete and self._awaits(head, forwarder):
+            if self._state is State.READING_HEAD and not request.complete and self._awaits(request, forwarder):
                 self._on(Event.AWAIT_BODY)
                 return
         self._handle(request)
 
-    def _awaits(self, head: RequestHead, forwarder: Forwarder) -> bool:
+    def _awaits(self, request: InboundRequest, forwarder: Forwarder) -> bool:
         """Whether the request's body is waited for, for a moment. One timer serves many requests."""
-        if head.length is None or head.length > SMALL_BODY or not forwarder.awaits(head):
+        length = request.head.length
+        if length is None or not forwarder.awaits(request):
             return False
+        if length > SMALL_BODY:
+            request.body.collect()
         self._awaiting_since = self._loop.time()
         if self._await_timer is None:
             self._await_timer = self._loop.call_later(BODY_SECONDS, self._stop_awaiting)
@@ -260,6 +263,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         body, buffer = request.body, self._listener.buffer
         if body.target is not None:
             body.filled(count)
+            if body.complete and self._state is State.READING_BODY:
+                self.body_ended()
             return
         try:
             end = body.feed(buffer, 0, count)
@@ -293,8 +298,10 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._on(Event.HANDLE)
         self.stopping = self.stopping or self._listener.draining
         body = request.arriving
-        if body is not None and not body.complete and request.forwarded is None and body.left >= DEFER_FROM:
-            self.pause_reading()
+        if body is not None and not body.complete and request.forwarded is None:
+            body.stop_collecting()
+            if body.left >= DEFER_FROM:
+                self.pause_reading()
         if self._handler is None or self._handler_transport is None:
             self._handler_transport = HandlerTransport(self, request)
             self._handler = self._listener.make_aiohttp_handler()
@@ -392,7 +399,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Closes the connection once the client has what was written; `more`: it may send what nobody will read."""
         transport = self.transport
         unread = more or bool(self._backlog) or (self._request is not None and not self._request.complete)
-        self._request = None
+        if self._request is not None:
+            self._request.release()
+            self._request = None
         self._on(Event.END)
         if transport is None or transport.is_closing():
             return

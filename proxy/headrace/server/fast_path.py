@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headrace.ops.logs.lines import CURRENT, RequestIds
 from headrace.ops.logs.requests import FinishedRequest
+from headrace.ops.runner import INLINE_BYTES
 from headrace.server.connection import SMALL_BODY
 from headrace.server.received import UNCOUNTED
 from headrace.server.response import WholeAnswer, write_answer, write_buffered, written_error
@@ -45,15 +46,18 @@ CLIENT_GONE = 499
 class InlineRun(Protocol):
     """A request whose pipelines have run on the event loop.
 
-    `body`: what they made of the request's; `None` where nothing goes to the cluster. `target`: the new target, if it
-    changes. `reads_answer`: the response is worked on, so that it is asked for without a content coding. `pipelines`:
-    as `X-Pipeline` says them.
+    `target`: the new target, if it changes. `reads_answer`: the response is worked on, so that it is asked for without
+    a content coding. `pipelines`: as `X-Pipeline` says them.
     """
 
-    body: bytes | None
     target: str | None
     reads_answer: bool
     pipelines: str
+
+    @property
+    def body(self) -> bytes | memoryview | None:
+        """What they made of the request's; `None` where nothing goes to the cluster."""
+        ...
 
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left; else the handler runs them again."""
@@ -122,12 +126,17 @@ class FastForwarder:
         self._upstream = components.upstream
         self._tracer = components.tracer
         self._max_body = min(MAX_BODY, components.max_body)
-        # Longer bodies need room in the budget, which is waited for.
-        self._max_run = min(UNCOUNTED, components.max_body)
+        self._max_run = min(INLINE_BYTES, components.max_body)
+        self._budget = components.budget
 
-    def awaits(self, head: RequestHead) -> bool:
-        """Whether a request would be forwarded once its body is here."""
-        return self.bypass.decide(head.method, head.target) is not None
+    def awaits(self, request: InboundRequest) -> bool:
+        """Whether a request would be forwarded once its body is here, and there is room for that."""
+        head, length = request.head, request.head.length or 0
+        route = self.bypass.decide(head.method, head.target)
+        if route is None or length <= UNCOUNTED:
+            return route is not None
+        runs = route.pipelines is not None and length <= self._max_run and self._may_run(head)
+        return runs and request.reserve(self._budget, length)
 
     def forward(self, request: InboundRequest, client: ClientConnection) -> ForwardedRequest | None:
         """Sends a request on; `None`, with nothing taken, for one that is not for this path."""
@@ -162,7 +171,7 @@ class FastForwarder:
                 admission.cancel()
             _restore(request, sent)
             return None
-        return ForwardedRequest(self, head, pending, route, client, admission)
+        return ForwardedRequest(self, request, pending, route, client, admission)
 
     def _run(
         self, request: InboundRequest, route: BypassRoute, pipelines: InlinePipelines, client: ClientConnection
@@ -174,11 +183,11 @@ class FastForwarder:
         if not text:
             return None
         forwarded = None
-        if len(text) <= self._max_run and self._may_run(head) and self._upstream.is_ready(head, client.remote):
+        if self._may_run(head) and self._upstream.is_ready(head, client.remote) and self._has_room(request, len(text)):
             # Lines that UDFs log belong to the request.
             before = CURRENT.set(RequestIds(head))
             try:
-                forwarded = self._sent(head, text, route, pipelines, client)
+                forwarded = self._sent(request, text, route, pipelines, client)
             except Exception:
                 log.exception("an unexpected error in %s %s", head.method, head.target.partition("?")[0])
             finally:
@@ -188,9 +197,15 @@ class FastForwarder:
         return forwarded
 
     def _sent(
-        self, head: RequestHead, text: bytes, route: BypassRoute, pipelines: InlinePipelines, client: ClientConnection
+        self,
+        request: InboundRequest,
+        text: bytes,
+        route: BypassRoute,
+        pipelines: InlinePipelines,
+        client: ClientConnection,
     ) -> ForwardedRequest | None:
         """The request with this body after its pipelines, on its way; `None` where that cannot be."""
+        head = request.head
         run = pipelines.run(head, text)
         if run is None:
             return None
@@ -201,7 +216,11 @@ class FastForwarder:
             is_sent = run.body is None or pending is not None
         finally:
             run.settle(sent=is_sent)
-        return ForwardedRequest(self, head, pending, route, client, run=run) if is_sent else None
+        return ForwardedRequest(self, request, pending, route, client, run=run) if is_sent else None
+
+    def _has_room(self, request: InboundRequest, size: int) -> bool:
+        """Whether a body of `size` bytes may be run here: it is small, or has room in the budget."""
+        return size <= UNCOUNTED or (size <= self._max_run and request.reserve(self._budget, size))
 
     def _may_run(self, head: RequestHead) -> bool:
         """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""
@@ -240,12 +259,12 @@ def _restore(request: InboundRequest, sent: bytes | RequestBody | None) -> None:
 class ForwardedRequest:
     """A request whose response is pending, or one that is answered without the cluster."""
 
-    __slots__ = ("_client", "_forwarder", "_head", "_in_flight", "_run", "admission", "pending", "route", "started")
+    __slots__ = ("_client", "_forwarder", "_in_flight", "_request", "_run", "admission", "pending", "route", "started")
 
     def __init__(
         self,
         forwarder: FastForwarder,
-        head: RequestHead,
+        request: InboundRequest,
         pending: PendingResponse | None,
         route: BypassRoute,
         client: ClientConnection,
@@ -254,7 +273,7 @@ class ForwardedRequest:
     ) -> None:
         """`admission`: what the request has of quotas, where there are any. `run`: the pipelines that have run."""
         self._forwarder = forwarder
-        self._head = head
+        self._request = request
         self._client = client
         self._run = run
         self.admission = admission
@@ -288,7 +307,7 @@ class ForwardedRequest:
             self._finish(response.status)
         elif run is not None:
             # The callback runs in the context of whoever opened the connection to the node.
-            before = CURRENT.set(RequestIds(self._head))
+            before = CURRENT.set(RequestIds(self._request.head))
             try:
                 answer = self._answered(run, response)
             finally:
@@ -296,7 +315,7 @@ class ForwardedRequest:
             if answer is None:
                 self._hand_over()
                 return
-            write_answer(transport, response, answer, self._head.header(b"accept-encoding"))
+            write_answer(transport, response, answer, self._request.head.header(b"accept-encoding"))
             self._finish(answer.status, answer.pipelines)
 
     def _answered(self, run: InlineRun, response: BufferedResponse | None) -> WholeAnswer | None:
@@ -307,7 +326,9 @@ class ForwardedRequest:
             self._forwarder.metrics.refused(error, administers=False)
             return written_error(error, run.pipelines)
         except Exception:
-            log.exception("an unexpected error in %s %s", self._head.method, self._head.target.partition("?")[0])
+            log.exception(
+                "an unexpected error in %s %s", self._request.head.method, self._request.head.target.partition("?")[0]
+            )
             return written_error(HeadraceError("an unexpected error in the proxy; its log has the details"), "")
 
     def _finish(self, status: int, pipelines: str = "") -> None:
@@ -323,9 +344,11 @@ class ForwardedRequest:
             self.admission.end(status)
         forwarder.metrics.count(surface, status, self.started)
         if forwarder.log.enabled:
-            request = FinishedRequest(self._head, status, surface, self.started, self._client.remote, pipelines, gone)
+            request = FinishedRequest(
+                self._request.head, status, surface, self.started, self._client.remote, pipelines, gone
+            )
             # The callback runs in the context of whoever opened the connection to the node.
-            before = CURRENT.set(RequestIds(self._head))
+            before = CURRENT.set(RequestIds(self._request.head))
             try:
                 forwarder.log.finish(request)
             finally:
@@ -358,6 +381,7 @@ class ForwardedRequest:
     def _end(self) -> None:
         if self._in_flight:
             self._in_flight = False
+            self._request.release()
             if self.route.creates:
                 self._forwarder.bypass.created()
             self._forwarder.metrics.end()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from headrace.http1.body import NO_BODY, RequestBody
 
 if TYPE_CHECKING:
+    from headrace.ops.body_budget import BodyBudget
     from headrace_pipelines.http1 import RequestHead
 
 
@@ -25,7 +26,7 @@ class InboundRequest:
     forwarded as they came: for those no [`RequestBody`] is made.
     """
 
-    __slots__ = ("_body", "forwarded", "head", "is_sampled", "text")
+    __slots__ = ("_body", "_budget", "forwarded", "head", "is_sampled", "reserved_bytes", "text")
 
     def __init__(self, head: RequestHead, text: bytes | None, body: RequestBody | None = None) -> None:
         self.head = head
@@ -34,6 +35,28 @@ class InboundRequest:
         self.forwarded: Forwarded | None = None
         self.is_sampled: bool | None = None
         """Whether it is traced; `None`: nobody has asked."""
+        self.reserved_bytes = 0
+        """Bytes that it holds of the budget for bodies, until somebody takes them over."""
+        self._budget: BodyBudget | None = None
+
+    def reserve(self, budget: BodyBudget, size: int) -> bool:
+        """Whether it holds room for a body of `size` bytes; it takes that if it can be had at once."""
+        if self.reserved_bytes >= size:
+            return True
+        if self.reserved_bytes or not budget.acquire_at_once(size):
+            return False
+        self._budget, self.reserved_bytes = budget, size
+        return True
+
+    def pop_reserved(self) -> int:
+        """The bytes that it holds, which are the caller's to give back."""
+        size, self.reserved_bytes = self.reserved_bytes, 0
+        return size
+
+    def release(self) -> None:
+        """Gives back what nobody has taken over."""
+        if self._budget is not None and (size := self.pop_reserved()):
+            self._budget.release(size)
 
     @property
     def complete(self) -> bool:

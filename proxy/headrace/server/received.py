@@ -40,13 +40,16 @@ class ReceivedRequest:
     components: Components
     target: Target
     params: dict[str, str] = field(default_factory=dict)
-    reserved_bytes: int = 0
+    reserved_bytes: int = field(init=False)
     """Bytes that the request holds of the budget for bodies."""
     _body_from_parameter: bool = False
     _body: bytes | None = None
     _text: bytes | None = None
     _text_error: HeadraceError | None = None
     """The reason why the body has no text."""
+
+    def __post_init__(self) -> None:
+        self.reserved_bytes = self.inbound.pop_reserved()
 
     @property
     def method(self) -> str:
@@ -111,7 +114,7 @@ class ReceivedRequest:
         if not self.encoding and (whole := body.arrived(min(UNCOUNTED, limit))) is not None:
             return whole
         expected = limit if body.length is None else body.length
-        if body.length is not None and expected > UNCOUNTED:
+        if body.length is not None and expected > max(UNCOUNTED, self.reserved_bytes):
             self.reserved_bytes += await self.components.budget.acquire(expected)
         seconds = self.components.client_seconds + expected / _SLOWEST
         try:

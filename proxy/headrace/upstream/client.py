@@ -160,7 +160,7 @@ class Upstream:
         head: RequestHead,
         target: str | None,
         remote: str | None,
-        body: bytes | RequestBody | None,
+        body: Body,
         *,
         plain: bool = False,
     ) -> PendingResponse | None:

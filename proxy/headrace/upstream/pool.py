@@ -95,7 +95,7 @@ class ConnectionPool:
         head: RequestHead,
         target: str | None,
         remote: str | None,
-        body: bytes | RequestBody | None,
+        body: Body,
         *,
         plain: bool = False,
     ) -> PendingResponse | None:
@@ -157,11 +157,11 @@ class ConnectionPool:
         return PendingResponse(node, body, connection, head, sending)
 
 
-def _joined(body: bytes | RequestBody | None) -> tuple[bytes | None, int | None]:
+def _joined(body: Body) -> tuple[bytes | None, int | None]:
     """The body that is sent with its head, or the length of one that follows."""
     if isinstance(body, RequestBody):
         return None, body.length
-    if body is not None and len(body) > MAX_JOINED_BYTES:
+    if body is not None and (isinstance(body, memoryview) or len(body) > MAX_JOINED_BYTES):
         return None, len(body)
     return body, None
 

@@ -110,8 +110,8 @@ async def test_actions_that_name_pipelines_of_their_own(pair: Pair, name: str, t
     mixed = ndjson(action(1, name), {"level": "A"}, action(2), {"level": "B"}, action(3, f"{name}-decoy"), {"drop": 1})
     for parameter in ("", f"?pipeline={name}"):
         await pair.same("POST", f"/_bulk{parameter}", mixed)
-    for other in ("absent", "_none", ""):
-        body = mixed.replace(f'"{name}-decoy"'.encode(), f'"{other}"'.encode())
+    for absent in ("absent", "_none", ""):
+        body = mixed.replace(f'"{name}-decoy"'.encode(), f'"{absent}"'.encode())
         await pair.same("POST", f"/_bulk?pipeline={name}", body, inline=False)
     fast, slow = await pair.stored()
     assert fast == slow

@@ -70,7 +70,7 @@ class WriteRun:
 
     components: Components
     parsed: Bulk
-    body: bytes | None = None
+    body: bytes | memoryview | None = None
     target: str | None = None
     reads_answer: bool = False
     pipelines: str = ""
@@ -293,9 +293,9 @@ class InlineBulk:
         parsed.let_go()
         if rendered is None or (not work.pipelines and not parsed.counts()[2]):
             # The cluster's items are the answer.
-            work.body = text if rendered is None else bytes(rendered)
+            work.body = text if rendered is None else rendered
         elif rendered:
-            work.body, work.reads_answer = bytes(rendered), True
+            work.body, work.reads_answer = rendered, True
         return work
 
 
