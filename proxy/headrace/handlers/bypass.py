@@ -96,6 +96,7 @@ class BypassDecisions:
     def _cached(self, snapshot: Snapshot, method: str, target: str) -> _Decision | None:
         decision = self._decisions.get((method, target))
         if decision is None and (view := self._components.resolver.fresh) is not None:
+            self._components.resolver.read_ahead()
             decision = self._of_view.valid_for(snapshot, view).get((method, target))
         return decision
 

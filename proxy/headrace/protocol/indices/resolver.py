@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.protocol.indices.options import READ, IndicesOptions, split_expression
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FRESH_SECONDS = 1.0
 """Seconds after which a view is read anew: the longest that a change made past this process goes unseen."""
+AHEAD_SECONDS = 0.75
+"""Seconds after which a view that is in use is read anew beside the requests, so that few of them have to wait."""
 MAX_MAPPINGS = 1000
 """Maximum number of indexes whose mappings are kept: one may have a megabyte."""
 MAPPINGS_AT_ONCE = 20
@@ -91,6 +93,7 @@ class IndexResolver:
         self._mappings: dict[str, dict[str, Any]] = {}
         self._mapped_at = float("-inf")
         self._turn = asyncio.Lock()
+        self._ahead: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
         """Marks the view as outdated, after a request that may have changed indexes or aliases."""
@@ -121,6 +124,15 @@ class IndexResolver:
         """The view at hand, while it is no older than a second and complete."""
         old = self._changing or time.monotonic() - self._read_at > FRESH_SECONDS
         return None if old or (self._view.templates is None and self._wants_templates()) else self._view
+
+    def read_ahead(self) -> None:
+        """Has a view that soon is outdated read anew; nobody waits for it, and it does not fail."""
+        if time.monotonic() - self._read_at > AHEAD_SECONDS and (self._ahead is None or self._ahead.done()):
+            self._ahead = asyncio.get_running_loop().create_task(self._read_quietly())
+
+    async def _read_quietly(self) -> None:
+        with suppress(RegistryError):
+            await self._read()
 
     def current(self, expression: str, options: IndicesOptions = READ) -> Reading | None:
         """The reading of `expression` by the view at hand; `None` if that may be outdated. Raises MissingIndexError."""
