@@ -2,6 +2,7 @@
 #include "record.h"
 
 #include <internal/pycore_dict.h>
+#include <internal/pycore_long.h>
 #include <internal/pycore_unicodeobject.h>
 
 #include "lex.h"
@@ -11,8 +12,9 @@
 /* Members of objects in work: keys and values, innermost last. */
 static PyObject **stack;
 static size_t stack_len, stack_room;
-/* Characters of a string, those that are decoded at a time: longer strings are decoded twice, and need no memory for it. */
-#define AT_ONCE 4096
+/* Characters of a string, those that are decoded at a time: longer strings are decoded twice, and need no memory for it.
+ * A text of some pages is shorter. */
+#define AT_ONCE 16384
 static uint32_t chars[AT_ONCE + 2 * LANES];
 
 /* Keys seen lately, by their bytes: strings with their hash, interned as those of the UDF's code are. */
@@ -22,6 +24,11 @@ static struct {
     PyObject *key;
     uint32_t hash, len;
 } keys[KEYS];
+
+/* Numbers of the document before, for the next one: the interpreter keeps a hundred floats, and a vector has many more. */
+#define NUMBERS 1024
+static PyObject *floats[NUMBERS], *integers[NUMBERS];
+static size_t float_count, integer_count;
 
 typedef struct {
     Record *record;
@@ -215,15 +222,51 @@ static PyObject *long_number(const uint8_t *from, const uint8_t *end, int kind) 
     return found;
 }
 
+/* Whether the interpreter has the one object of an integer. */
+static inline int is_small(int64_t number) { return number >= -_PY_NSMALLNEGINTS && number < _PY_NSMALLPOSINTS; }
+
+static inline PyObject *float_object(double number) {
+    if (float_count == 0) {
+        return PyFloat_FromDouble(number);
+    }
+    PyObject *found = floats[--float_count];
+    ((PyFloatObject *)found)->ob_fval = number;
+    return found;
+}
+
+static inline PyObject *integer_object(int64_t number) {
+    uint64_t size = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    if (integer_count == 0 || size > PyLong_MASK || is_small(number)) {
+        return PyLong_FromLongLong(number);
+    }
+    PyLongObject *found = (PyLongObject *)integers[--integer_count];
+    _PyLong_SetSignAndDigitCount(found, number < 0 ? -1 : 1, 1);
+    found->long_value.ob_digit[0] = (digit)size;
+    return (PyObject *)found;
+}
+
+/* Gives up the reference to a value; a number of usual size that nobody else has is kept. */
+static inline void release(PyObject *value) {
+    if (Py_REFCNT(value) != 1) {
+        Py_DECREF(value);
+    } else if (PyFloat_CheckExact(value) && float_count < NUMBERS) {
+        floats[float_count++] = value;
+    } else if (PyLong_CheckExact(value) && integer_count < NUMBERS && _PyLong_DigitCount((PyLongObject *)value) == 1) {
+        integers[integer_count++] = value;
+    } else {
+        Py_DECREF(value);
+    }
+}
+
 static PyObject *number_object(Reader *r) {
     const uint8_t *from = r->at;
     Number found;
     int kind = number(&r->at, r->end, &found);
     switch (kind) {
     case WHOLE:
-        return PyLong_FromLongLong(found.whole);
+        return integer_object(found.whole);
     case REAL:
-        return PyFloat_FromDouble(found.real);
+        return float_object(found.real);
     case NO_NUMBER:
         return NULL;
     default:
@@ -385,7 +428,9 @@ void record_clear(Record *record) {
     record->count = 0;
     for (size_t i = 0; i < count; i++) {
         Py_XDECREF(nodes[i].key);
-        Py_XDECREF(nodes[i].value);
+        if (nodes[i].value != NULL) {
+            release(nodes[i].value);
+        }
     }
     if (record->room > KEPT_NODES) {
         free(record->nodes);

@@ -105,17 +105,16 @@ static inline uint32_t key_hash(const uint8_t *at, const uint8_t *end) {
     return hash ^ hash >> 13;
 }
 
+/* Hexadecimal digits, with a bit that others do not have. */
+static const uint8_t hex_digits[256] = {
+    ['0'] = 0x10, ['1'] = 0x11, ['2'] = 0x12, ['3'] = 0x13, ['4'] = 0x14, ['5'] = 0x15, ['6'] = 0x16, ['7'] = 0x17,
+    ['8'] = 0x18, ['9'] = 0x19, ['a'] = 0x1a, ['b'] = 0x1b, ['c'] = 0x1c, ['d'] = 0x1d, ['e'] = 0x1e, ['f'] = 0x1f,
+    ['A'] = 0x1a, ['B'] = 0x1b, ['C'] = 0x1c, ['D'] = 0x1d, ['E'] = 0x1e, ['F'] = 0x1f};
+
+/* Four hexadecimal digits; -1 if one of them is none. */
 static inline int32_t hex4(const uint8_t *at) {
-    int32_t value = 0;
-    for (int i = 0; i < 4; i++) {
-        uint8_t c = at[i], low = c | 0x20;
-        int digit = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-        if (digit < 0) {
-            return -1;
-        }
-        value = value << 4 | digit;
-    }
-    return value;
+    int32_t a = hex_digits[at[0]], b = hex_digits[at[1]], c = hex_digits[at[2]], d = hex_digits[at[3]];
+    return a & b & c & d & 0x10 ? (a & 15) << 12 | (b & 15) << 8 | (c & 15) << 4 | (d & 15) : -1;
 }
 
 /* The character of an escape behind its backslash; -1 for none, and for half a pair. */
@@ -156,6 +155,29 @@ static inline int32_t wide_char(const uint8_t **at, const uint8_t *end) {
     return found < least[more] || found > 0x10ffff || (found >= 0xd800 && found < 0xe000) ? -1 : found;
 }
 
+/* The same without a branch, as strings have them in any order; there are four bytes to read at `*at`. */
+static inline int32_t wide_char_at(const uint8_t **at) {
+    static const uint8_t lengths[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 3, 3, 4, 0};
+    static const uint8_t lead[] = {0, 0, 0x1f, 0x0f, 0x07}, left_out[] = {0, 0, 12, 6, 0};
+    /* Bits that say of the second, third and fourth byte that they have the form of such bytes. */
+    static const uint32_t forms[] = {0, 0, 0xc000, 0xc0c000, 0xc0c0c000};
+    static const int32_t least[] = {0x7fffffff, 0x7fffffff, 0x80, 0x800, 0x10000};
+    uint32_t bytes;
+    memcpy(&bytes, *at, 4);
+    uint32_t length = lengths[(bytes & 0xff) >> 3];
+    int32_t found = (int32_t)(((bytes & lead[length]) << 18 | (bytes >> 8 & 0x3f) << 12 | (bytes >> 16 & 0x3f) << 6 |
+                               (bytes >> 24 & 0x3f)) >> left_out[length]);
+    int bad = ((bytes & forms[length]) != (forms[length] & 0x80808000)) | (found < least[length]) | (found > 0x10ffff) |
+              ((found & 0x7ffff800) == 0xd800);
+    *at += length;
+    return bad ? -1 : found;
+}
+
+/* The character of an escape of two bytes, by the second; 0 for none. */
+static const uint8_t short_escapes[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = 8, ['f'] = 12, ['n'] = 10, ['r'] = 13, ['t'] = 9};
+
 /* Bytes that are widened at once: so many characters more than asked for `string_chars` may write. */
 #define LANES 16
 
@@ -188,6 +210,19 @@ static inline int64_t string_chars(const uint8_t **at, const uint8_t *end, const
         }
         uint8_t c = *p;
         int32_t found = c;
+        if (end - p >= 4) {
+            /* Both ways without a branch: which of them it is cannot be foreseen. */
+            const uint8_t *behind = p;
+            int32_t wide = wide_char_at(&behind), escape = short_escapes[p[1]];
+            found = c == '\\' ? escape : wide;
+            if (found > 0) {
+                p = c == '\\' ? p + 2 : behind;
+                all |= (uint32_t)found;
+                *to++ = (uint32_t)found;
+                continue;
+            }
+            found = c;
+        }
         if (c == '\\') {
             p++;
             found = p < end ? escaped(&p, end) : -1;
@@ -233,9 +268,12 @@ typedef struct {
     int negative;
 } Number;
 
-/* Whether eight bytes are digits, and what they count: Lemire's way (fast_float, `is_made_of_eight_digits_fast`). */
-static inline int eight_digits(uint64_t v) {
-    return ((v & 0xf0f0f0f0f0f0f0f0) | (((v + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) >> 4)) == 0x3333333333333333;
+#define ZEROS UINT64_C(0x3030303030303030)
+
+/* Of eight bytes those that are no digits, and what eight digits count: Lemire's way (fast_float,
+ * `is_made_of_eight_digits_fast`). Of the first of them the lowest bits that are set are right: a carry goes to those behind. */
+static inline uint64_t not_digits(uint64_t v) {
+    return ((v & 0xf0f0f0f0f0f0f0f0) ^ ZEROS) | (((v + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) ^ ZEROS);
 }
 
 static inline uint32_t eight_value(uint64_t v) {
@@ -244,12 +282,22 @@ static inline uint32_t eight_value(uint64_t v) {
     return (uint32_t)(((v & 0x000000ff000000ff) * 0x000f424000000064 + (v >> 16 & 0x000000ff000000ff) * 0x0000271000000001) >> 32);
 }
 
+/* Adds the digits at `at` to a number; gives where they end. Fewer than eight count as eight with zeros before them. */
 static inline const uint8_t *digits(const uint8_t *at, const uint8_t *end, uint64_t *mantissa) {
+    static const uint32_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
     uint64_t m = *mantissa, v;
     for (; end - at >= 8; at += 8) {
         memcpy(&v, at, 8);
-        if (!eight_digits(v)) {
-            break;
+        uint64_t others = not_digits(v);
+        if (others != 0) {
+            uint32_t count = (uint32_t)__builtin_ctzll(others) / 8;
+            if (count > 0) {
+                v = v << (64 - 8 * count) | ZEROS >> (8 * count);
+                *mantissa = m * powers[count] + eight_value(v);
+            } else {
+                *mantissa = m;
+            }
+            return at + count;
         }
         m = m * 100000000 + eight_value(v);
     }

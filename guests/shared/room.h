@@ -11,7 +11,8 @@
 
 /* Room for all nodes of a long text: what grows by doubling needs three times its memory. */
 static inline void make_room(Record *record, const uint8_t *text, size_t len) {
-    size_t most = len > KEPT_NODES ? most_values(text, text + len) : 0;
+    /* A value takes two bytes, one of them for what is before it. */
+    size_t most = len > 2 * KEPT_NODES ? most_values(text, text + len) : 0;
     if (most > record->room) {
         free(record->nodes);
         record->nodes = malloc(most * sizeof(Node));

@@ -132,13 +132,15 @@ def outcome_of(language: str, source: str, texts: list[str], **limits: str) -> B
 def through(language: str, source: str, texts: list[str]) -> list[bytes]:
     outcome = outcome_of(language, source, texts)
     assert outcome.failures == []
-    return outcome.body.split(b"\n")[1::2]
+    return bytes(outcome.body).split(b"\n")[1::2]
 
 
 APPEND = {
     "python": "def process(doc):\n    doc['s'] += '!'\n    return doc\n",
     "javascript": "function process(doc) { doc.s += '!'; return doc }",
 }
+EDGES = [part + n for part in (4096, 16384) for n in (-17, -16, -1, 0, 1)]
+"""Lengths about which the guests read and write a string in parts."""
 SPECIAL = ("é", "東", "\U0001f642", '"', "\\", "\n", "\u0001", "\\u00e9", "\\ud83d\\ude42")
 
 
@@ -146,13 +148,87 @@ SPECIAL = ("é", "東", "\U0001f642", '"', "\\", "\n", "\u0001", "\\u00e9", "\\u
 def test_strings_are_read_wherever_a_character_stands(language: str):
     """Readers take sixteen bytes at a time, and of long strings a part at a time."""
     texts = []
-    for before in (*range(35), 4079, 4080, 4095, 4096, 4097):
+    for before in (*range(35), *EDGES):
         for special in SPECIAL:
             one = special if special.startswith("\\u") else json.dumps(special, ensure_ascii=False)[1:-1]
             for behind in (0, 1, 14, 15, 16, 17, 40):
                 texts.append(f'{{"s":"{"a" * before}{one}{"b" * behind}{one}"}}')
     for text, found in zip(texts, through(language, APPEND[language], texts), strict=True):
         assert json.loads(found) == {"s": json.loads(text)["s"] + "!"}
+
+
+INVALID = (
+    b"\xc0\xaf",
+    b"\xe0\x80\xaf",
+    b"\xf0\x80\x80\xaf",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\xff",
+    b"\x80",
+    b"\xc3",
+)
+"""Too long, half a pair, beyond the last character, no first byte, no second byte."""
+
+
+@pytest.mark.parametrize("language", APPEND)
+def test_text_that_is_no_utf8_is_refused(language: str):
+    udf = {"language": language, "source": APPEND[language]}
+    stage = {"name": "s", "type": "wasm", "config": {"udf_name": "u"}}
+    pipelines = Pipelines.load({"p": {"type": "document", "stages": [stage]}}, {"u": udf})
+    texts = [b'{"s":"' + b"a" * n + bad + b"b" * 20 + b'"}' for bad in INVALID for n in (0, 15, 16)]
+    outcome = pipelines.run_bulk("p", b"".join(b'{"index":{"_index":"i"}}\n%b\n' % text for text in texts))
+    assert {failure.type for failure in outcome.failures} == {"mapper_parsing_exception"}
+    assert len(outcome.failures) == len(texts)
+
+
+LISTS = {
+    "python": "def process(doc):\n    doc['t'] = [str(n) for n in doc['n']]\n    return doc\n",
+    "javascript": "function process(doc) { doc.t = doc.n.map(n => [n]); return doc }",
+}
+"""Both say of each number what they have read."""
+
+
+@pytest.mark.parametrize("language", LISTS)
+def test_numbers_are_read_wherever_they_end(language: str):
+    """Readers take eight digits at a time, and fewer as eight with zeros before them."""
+    rng, texts = random.Random(SEED), []
+    for whole in range(1, 21):
+        for fraction in range(20):
+            numbers = []
+            for exponent in ("", "", "e5", "E-7", "e+12"):
+                digits = str(rng.randrange(10 ** (whole - 1), 10**whole) if whole > 1 else rng.randrange(10))
+                point = "." + "".join(rng.choices("0123456789", k=fraction)) if fraction else ""
+                numbers.append(rng.choice(["", "-"]) + digits + point + exponent)
+            texts.append('{"n":[' + rng.choice([",", " , "]).join(numbers) + "]}")
+    for text, found in zip(texts, through(language, LISTS[language], texts), strict=True):
+        read, came = json.loads(found), json.loads(text)["n"]
+        if language == "python":
+            assert read["t"] == [str(n) for n in came], text
+        else:
+            assert [nearest(float(n)) for (n,) in read["t"]] == [nearest(float(n)) for n in came], text
+        assert json.loads(text)["n"] == read["n"]
+
+
+KEEPS = """
+kept = []
+def process(doc):
+    kept.append((doc["n"], doc["f"], doc["n"][0], [*doc["n"]], str([doc["n"], doc["f"]])))
+    doc["n"].pop()
+    doc["same"] = all(str([n + last, f]) == text and first == n[0] and copy[:-1] == n
+                      for (n, f, first, copy, text) in kept for last in [copy[-1:]])
+    return doc
+"""
+"""Numbers of every document that came before are still what they were."""
+
+
+def test_numbers_that_a_udf_keeps_stay_what_they_are():
+    rng = random.Random(SEED)
+    texts = []
+    for _ in range(300):
+        numbers = [rng.choice([rng.randrange(-1000, 2**31), rng.random(), rng.randrange(2**60)]) for _ in range(9)]
+        texts.append(json.dumps({"n": numbers, "f": rng.choice([rng.random(), rng.randrange(10**6)]), "x": numbers}))
+    for text, found in zip(texts, through("python", KEEPS, texts), strict=True):
+        assert json.loads(found)["same"], text
 
 
 @pytest.mark.parametrize("language", SAME)
