@@ -12,6 +12,10 @@ use crate::json::scan::has_control;
 /// Bytes of spare capacity that a document gets with its first change, so that later stages need not move it.
 pub(crate) const ROOM: usize = 64;
 
+/// Minimum number of documents in a batch whose output goes into one buffer: for fewer it would be larger than the
+/// texts.
+const MANY: usize = 16;
+
 /// The memory that the stages of a batch write to.
 pub(crate) struct OutputBuffer<'b> {
     /// The body that the documents came in.
@@ -33,8 +37,16 @@ impl<'b> OutputBuffer<'b> {
         Self { body, output: Vec::new(), collects: false, room: 0, members: Vec::new(), last: false }
     }
 
+    /// One that gathers what is made of `docs` behind what has been `output`, if they are many; else each has its own.
+    pub(crate) fn over(body: &'b [u8], output: Vec<u8>, docs: &[Doc]) -> Self {
+        match docs.len() >= MANY {
+            true => Self::collecting(body, output, docs),
+            false => Self { output, ..Self::new(body) },
+        }
+    }
+
     /// One that gathers what is made of `docs`, behind what has been `output`.
-    pub(crate) fn collecting(body: &'b [u8], output: Vec<u8>, docs: &[Doc]) -> Self {
+    fn collecting(body: &'b [u8], output: Vec<u8>, docs: &[Doc]) -> Self {
         let mut buffer = Self { output, collects: true, ..Self::new(body) };
         let size: usize = docs.iter().map(|doc| buffer.text_len(doc) + doc.action_line.len() + 1).sum();
         buffer.room = size + size / 8;

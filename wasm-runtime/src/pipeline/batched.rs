@@ -17,16 +17,17 @@ const CHUNK_DOCUMENTS: usize = 200;
 /// Maximum of their bytes, for the same reason.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Every active document through the UDF, some hundred at a time.
+/// Every active document through the UDF, some hundred at a time; of many documents `output` gets the new texts.
 pub(crate) fn in_chunks(
     mut invoker: Invoker<'_>,
     contract: &Contract,
     mut writer: StageWriter<'_>,
     body: &[u8],
     docs: &mut Vec<Doc>,
+    output: &mut Vec<u8>,
 ) -> StageRun {
     let start = now_ns();
-    let mut buffer = OutputBuffer::new(body);
+    let mut buffer = OutputBuffer::over(body, std::mem::take(output), docs);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let mut next = 0;
     loop {
@@ -71,8 +72,10 @@ pub(crate) fn in_chunks(
             if let Some(parts) = writer.apply(&mut buffer, doc, at, effect) {
                 expanded.push((at, parts));
             }
+            buffer.finish(doc);
         }
     }
+    *output = buffer.output;
     replace_expanded(docs, expanded);
     invoker.finish(&mut writer.run);
     writer.run.duration_ns = now_ns() - start;

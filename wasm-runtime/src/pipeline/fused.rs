@@ -17,10 +17,6 @@ use crate::pipeline::condition::simple::like_object;
 use crate::pipeline::stage::{Counts, StageState};
 use crate::stats::StageRun;
 
-/// Minimum number of documents in a batch whose output goes into one buffer: for fewer it would be larger than the
-/// texts.
-const MANY: usize = 16;
-
 /// Parameters that all documents of a run share.
 pub(crate) struct Run<'r> {
     pub(crate) body: &'r [u8],
@@ -50,12 +46,7 @@ pub(super) fn run_partition(
     first: usize,
 ) -> PartitionResult {
     let start = now_ns();
-    let collects = docs.len() >= MANY;
-    let mut buffer = if collects {
-        OutputBuffer::collecting(run.body, std::mem::take(output), docs)
-    } else {
-        OutputBuffer::new(run.body)
-    };
+    let mut buffer = OutputBuffer::over(run.body, std::mem::take(output), docs);
     let mut expanded: Vec<(usize, Vec<Doc>)> = Vec::new();
     let conditional = stages.iter().all(|stage| stage.condition.is_some());
     let mut work = || {
@@ -84,9 +75,7 @@ pub(super) fn run_partition(
         }
     };
     Fitting::hold(run.fitting, || within(run.deadline, run.end, &mut work));
-    if collects {
-        *output = buffer.output;
-    }
+    *output = buffer.output;
     PartitionResult { expanded, counts: counts_of(stages, now_ns() - start) }
 }
 

@@ -40,7 +40,10 @@ impl Batch {
         let invoker = Invoker::new(limits);
         let has_second = || self.docs.iter().filter(|doc| doc.active()).nth(1).is_some();
         if limits.udf.interpreted() || batched && has_second() {
-            return in_chunks(invoker, contract, StageWriter::new(context, view), &body, &mut self.docs);
+            // All texts are the documents' own now.
+            self.output.clear();
+            let writer = StageWriter::new(context, view);
+            return in_chunks(invoker, contract, writer, &body, &mut self.docs, &mut self.output);
         }
         fused::run_single(
             StageState::new(context, None, StageOp::Udf { invoker, contract, view }),
