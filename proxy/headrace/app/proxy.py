@@ -195,6 +195,7 @@ class Proxy:
             await self._peers.stop()
         if self._components is not None:
             await self._components.metrics.history.stop()
+            self._components.resolver.close()
             await self._components.mappings.stop()
             await self._components.registry.stop()
             await self._components.upstream.close()

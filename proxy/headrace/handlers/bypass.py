@@ -96,8 +96,9 @@ class BypassDecisions:
     def _cached(self, snapshot: Snapshot, method: str, target: str) -> _Decision | None:
         decision = self._decisions.get((method, target))
         if decision is None and (view := self._components.resolver.fresh) is not None:
-            self._components.resolver.read_ahead()
             decision = self._of_view.valid_for(snapshot, view).get((method, target))
+            if decision is not None:
+                self._components.resolver.read_ahead()
         return decision
 
     def _add(self, snapshot: Snapshot, method: str, target: str) -> _Decision:
@@ -114,7 +115,7 @@ class BypassDecisions:
 
     def _decide(self, snapshot: Snapshot, method: str, target: Target) -> _Decision:
         registry = self._components.settings.registry_index
-        # Whatever might mean the registry is for its handler to judge.
+        # Whatever might mean the registry, or reads its target in an unusual way, is for its handler to judge.
         excluded = "pipeline" in target.raw_path or target.has_any(("index", "source")) or method == hdrs.METH_HEAD
         if excluded or not target.plain or registry_guard.may_reach_registry(target, registry):
             return _NONE
@@ -144,14 +145,17 @@ class BypassDecisions:
         return _Decision(over, view) if over is not None else self._with_pipelines(snapshot, match, target)
 
     def _with_pipelines(self, snapshot: Snapshot, match: Match, target: Target) -> _Decision:
-        """The route of a request whose pipelines run on the event loop, if they may, by the view at hand."""
+        """The route of a request whose pipelines, named or by the view at hand, run on the event loop, if they may."""
         if match.route.bulk and not inline_writes.may_run(snapshot, target):
             return _NONE
         view = self._components.resolver.fresh
         pipelines = inline_writes.route(self._components, snapshot, view, match, target)
         pipelines = pipelines or inline_searches.route(self._components, snapshot, match, target)
         if pipelines is None:
-            return _Decision(None, _STALE if view is None else view)
+            named = any("pipeline" in name for name in target.values)
+            # A name that is not ours is none whatever the view says.
+            by_view = not named or not snapshot.bound.isdisjoint(inline_searches.DEFAULTS.values())
+            return _Decision(None, view or _STALE) if by_view else _NONE
         route = BypassRoute(match.route.surface, None, match.route.idempotent, pipelines=pipelines)
         return _Decision(route, view if pipelines.by_view else None)
 

@@ -156,7 +156,7 @@ class RequestBody:
         return self._pop()
 
     def collect(self) -> None:
-        """Has the rest of a body of known length received in place, for [`arrived`]."""
+        """Has the rest of a body of known length received in place; once it is complete it is read as any other."""
         if self.length is None:
             raise ValueError("the length of the body is not known")
         target = BodyBuffer(self.length)
@@ -169,8 +169,7 @@ class RequestBody:
         """Ends what [`collect`] began: other ways to read the body are possible again."""
         target, self._target = self._target, None
         if target is not None:
-            self._pieces.append(target.part())
-            self._buffered = len(self._pieces[0])
+            self.restore(target.part())
 
     def suspend(self) -> None:
         """Leaves the rest to somebody who reads the client's socket: everything that is here has been taken."""

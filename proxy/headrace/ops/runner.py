@@ -208,6 +208,10 @@ class Runner:
         run.count()
         return run.execution
 
+    def is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
+        """Whether a run over so many bytes belongs on the event loop."""
+        return self._share(pipeline, nbytes) <= 1
+
     def attempt(self, pipeline: Pipeline, batch: Batch, options: RunOptions | None = None) -> Run | None:
         """The run on the event loop, for the caller to count; `None` where it belongs on a thread, or took too long.
 

@@ -429,6 +429,9 @@ class ClientConnection(asyncio.BufferedProtocol):
     def shut_down(self) -> None:
         """Ends the connection with the request in progress; at once, if there is none."""
         self.stopping = True
+        if self._state is State.READING_BODY and self._request is not None:
+            self._handle(self._request)
+            return
         if self._state in (State.FORWARDING, State.HANDLING, State.CLOSING) or self.transport is None:
             return
         if self._state is State.DISCARDING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from headrace.ops.logs.lines import CURRENT, RequestIds
 from headrace.ops.logs.requests import FinishedRequest
 from headrace.ops.runner import INLINE_BYTES
+from headrace.protocol.target import Target
 from headrace.server.connection import SMALL_BODY
-from headrace.server.received import UNCOUNTED
 from headrace.server.response import WholeAnswer, write_answer, write_buffered, written_error
 from headrace_pipelines.errors import HeadraceError
 
@@ -80,6 +80,10 @@ class InlinePipelines(Protocol):
 
     by_view: bool
 
+    def may_run(self, size: int) -> bool:
+        """Whether a body of `size` bytes may be one for the event loop, as far as that shows before it is read."""
+        ...
+
     def run(self, head: RequestHead, text: bytes) -> InlineRun | None:
         """Runs them; `None`, and nothing happened, for a request that is not plain or would take long."""
         ...
@@ -88,6 +92,7 @@ class InlinePipelines(Protocol):
 class BypassRoute(NamedTuple):
     """How a request is forwarded without a handler: its surface for the metrics, and its new target, if that changes.
 
+    With `pipelines` their run says the target.
     `reads`: it changes nothing, whatever the method. `body_markers`: byte strings; a body that contains one goes to the
     handler. `names`: the same for bodies that have arrived whole; longer bodies are spliced unread. `creates`: it may
     create an index. `pipelines`: those that run first.
@@ -133,10 +138,12 @@ class FastForwarder:
         """Whether a request would be forwarded once its body is here, and there is room for that."""
         head, length = request.head, request.head.length or 0
         route = self.bypass.decide(head.method, head.target)
-        if route is None or length <= UNCOUNTED:
+        if route is None or length <= SMALL_BODY:
             return route is not None
-        runs = route.pipelines is not None and length <= self._max_run and self._may_run(head)
-        return runs and request.reserve(self._budget, length)
+        pipelines = route.pipelines
+        if pipelines is None or request.is_sampled or length > self._max_run or not self._may_run(head):
+            return False
+        return pipelines.may_run(length) and request.reserve(self._budget, length)
 
     def forward(self, request: InboundRequest, client: ClientConnection) -> ForwardedRequest | None:
         """Sends a request on; `None`, with nothing taken, for one that is not for this path."""
@@ -182,8 +189,9 @@ class FastForwarder:
             text = request.body.arrived(self._max_run) if request.body.complete else None
         if not text:
             return None
-        forwarded = None
-        if self._may_run(head) and self._upstream.is_ready(head, client.remote) and self._has_room(request, len(text)):
+        forwarded, size = None, len(text)
+        may_run = self._may_run(head) and pipelines.may_run(size)
+        if may_run and self._upstream.is_ready(head, client.remote) and self._has_room(request, size):
             # Lines that UDFs log belong to the request.
             before = CURRENT.set(RequestIds(head))
             try:
@@ -220,7 +228,7 @@ class FastForwarder:
 
     def _has_room(self, request: InboundRequest, size: int) -> bool:
         """Whether a body of `size` bytes may be run here: it is small, or has room in the budget."""
-        return size <= UNCOUNTED or (size <= self._max_run and request.reserve(self._budget, size))
+        return size <= SMALL_BODY or (size <= self._max_run and request.reserve(self._budget, size))
 
     def _may_run(self, head: RequestHead) -> bool:
         """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""
@@ -358,6 +366,10 @@ class ForwardedRequest:
         """Answers the request in its handler, once its response is there."""
         if self.pending is None:
             raise RuntimeError("the request has not been sent")
+        target = self._run.target if self._run is not None else self.route.target
+        if target is not None:
+            # Where it is sent once more, it says what it said.
+            context.target = Target.parse(target)
         if self._run is not None:
             return await self._run.resume(context, self.pending)
         return await context.resume_forwarded(self.pending)

@@ -12,6 +12,7 @@ from aiohttp import hdrs
 from headrace.protocol.headers.encoding import claimed_size, inflate
 from headrace.protocol.media import types
 from headrace.protocol.media.types import Media
+from headrace.server.connection import SMALL_BODY
 from headrace_pipelines import plain_json
 from headrace_pipelines.errors import HeadraceError, MediaTypeError, SlowClientError, TooLargeError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _MARK = b"\xef\xbb\xbf"
 """A byte order mark, which the cluster passes over."""
-UNCOUNTED = 64 << 10
+UNCOUNTED = SMALL_BODY
 """Maximum length in bytes of a body that needs no reservation: the number of connections bounds such bodies."""
 _SLOWEST = 64 << 10
 """Minimum average rate of a client in bytes per second, once `client_timeout` has passed."""

@@ -11,7 +11,7 @@ class State(IntEnum):
     READING_HEAD = 0
     """Between two requests, or in the middle of a head."""
     READING_BODY = 1
-    """A request may be forwarded once its small body is here."""
+    """A request may be forwarded once its body is here."""
     FORWARDING = 2
     """The response to a forwarded request is pending."""
     HANDLING = 3

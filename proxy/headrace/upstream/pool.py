@@ -158,7 +158,7 @@ class ConnectionPool:
 
 
 def _joined(body: Body) -> tuple[bytes | None, int | None]:
-    """The body that is sent with its head, or the length of one that follows."""
+    """The body that is sent with its head, or the length of one that follows, as a view does."""
     if isinstance(body, RequestBody):
         return None, body.length
     if body is not None and (isinstance(body, memoryview) or len(body) > MAX_JOINED_BYTES):

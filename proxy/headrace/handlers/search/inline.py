@@ -19,6 +19,7 @@ from headrace.protocol.indices.options import expansion
 from headrace.server.response import WholeAnswer
 from headrace.upstream.client import Answer
 from headrace_pipelines import Batch, Execution
+from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import EngineError, HeadraceError, StageError
 from headrace_pipelines.registry.association import Slot
 
@@ -71,7 +72,8 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
     named = _named(snapshot, target)
     if named is None:
         return None
-    by_view = len(named) < len(DEFAULTS) and not snapshot.bound.isdisjoint(DEFAULTS.values())
+    names_all = _BOTH in target.values
+    by_view = not names_all and not snapshot.bound.isdisjoint(DEFAULTS.values())
     found = _attached(components, snapshot, expression, target) if by_view else {}
     if found is None:
         return None
@@ -82,7 +84,7 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
     if any(pipeline.definition.name in snapshot.names_with_rollouts(slot.kind) for slot, pipeline in found.items()):
         return None
     stripped = target.without(*_ALL_NAMES).raw if named else None
-    return InlineSearch(components, expression, found, stripped, by_view) if found else None
+    return InlineSearch(components, expression, found, stripped, by_view, names_all) if found else None
 
 
 def _named(snapshot: Snapshot, target: Target) -> dict[PipelineType, Pipeline | None] | None:
@@ -127,10 +129,16 @@ class InlineSearch:
     target: str | None = None
     """The new target, if it changes."""
     by_view: bool = True
+    names_all: bool = False
+    """Whether the URL names the pipelines of both types, beside which the body names none."""
+
+    def may_run(self, _size: int) -> bool:
+        """Whether a search may be short work."""
+        return True
 
     def run(self, head: RequestHead, text: bytes) -> InlineSearchRun | None:
         """Runs the query pipeline; `None` for a search that is not plain, or that it ends."""
-        if _MARKER in text or not text.lstrip().startswith(b"{"):
+        if _MARKER in text or not text.lstrip().startswith(b"{") or (self.names_all and not _is_plain(text)):
             return None
         work = InlineSearchRun(self, text, self.target)
         work.reads_answer = DEFAULTS[RESULT] in self.found
@@ -221,6 +229,14 @@ class InlineSearchRun:
         work.runs = self.runs
         results = DEFAULTS[RESULT]
         return await search.answered(work, [(results, ScopedPipeline(self.search.found[results]))], answer)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether a body can be read, and names no pipeline, however it writes that."""
+    try:
+        return _BOTH not in members_of(body)
+    except HeadraceError:
+        return False
 
 
 def _whole(response: BufferedResponse) -> Answer:

@@ -55,7 +55,7 @@ NAMES = frozenset({"pipeline", "document_pipeline"})
 
 
 def may_run(snapshot: Snapshot, target: Target) -> bool:
-    """Whether writes may run their default pipelines here, as far as the registry and the target say."""
+    """Whether writes may run their pipelines here, as far as the registry and the target say."""
     return (
         not snapshot.protects
         and DOCUMENT_FINAL not in snapshot.bound
@@ -123,12 +123,19 @@ class InlineWrites:
         """`named`: what the URL names; without it `view` tells what is attached, if anything is."""
         self.components = components
         self._registry = components.settings.registry_index
-        self._attachments = components.attachments.of(snapshot, view) if view is not None else None
         self._snapshot = snapshot.origin
         self._default = NO_PIPELINE if named is None and DEFAULT not in snapshot.bound else named
+        """What actions have that name none; `None` where their indexes tell it."""
         self.by_view = self._default is None
+        self._attachments = components.attachments.of(snapshot, view) if view is not None and self.by_view else None
         self._rollouts: dict[str, RunningRollout] = {}
         """The rollouts of the pipelines that were found, by the labels of their stable versions."""
+
+    def may_run(self, index: str | None, size: int) -> bool:
+        """Whether a body of `size` bytes for `index` may be short work; what conditions rule out is not known yet."""
+        attached = self._of(index, None) if index is not None or not self.by_view else None
+        pipeline = attached.pipeline if attached is not None else None
+        return pipeline is None or bool(pipeline.conditions) or self.components.runner.is_short(pipeline, size)
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets, whose names are taken out of it; `None` where nothing here tells them."""
@@ -150,11 +157,11 @@ class InlineWrites:
                     self._rollouts[label] = attached.rollout
         return found
 
-    def _of(self, index: str, name: str | None) -> Attached | None:
+    def _of(self, index: str | None, name: str | None) -> Attached | None:
         """The pipeline of a write to `index`, of which the action names `name`; `None` for its handler to say."""
         if name is None and self._default is None:
             return self._attachments.find(index) if self._attachments is not None else None
-        if registry_guard.names_registry(index, self._registry):
+        if index is not None and registry_guard.names_registry(index, self._registry):
             return None
         return self._default if name is None else choice.of_name(self._snapshot, name)
 
@@ -245,9 +252,9 @@ def route(
     if not may_run(snapshot, target):
         return None
     named = None
-    if names := NAMES & target.values.keys():
-        named = choice.of_name(snapshot, target.values[min(names)]) if len(names) == 1 else None
-        if named is None:
+    if names := [value for name, value in target.values.items() if name in NAMES]:
+        named = choice.of_name(snapshot, names[0]) if len(names) == 1 else None
+        if named is None or not named.plain:
             return None
     elif view is None and DEFAULT in snapshot.bound:
         return None
@@ -271,6 +278,10 @@ class InlineBulk:
         self.by_view = inline.by_view
         self._index = index
         self._target = target
+
+    def may_run(self, size: int) -> bool:
+        """Whether a bulk of `size` bytes may be short work."""
+        return self._inline.may_run(self._index, size)
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a bulk; `None` for one that is not plain."""
@@ -313,6 +324,10 @@ class InlineDocument:
         self._by_id = by_id
         self._query = None if stripped is None else f"?{stripped.raw_query}" if stripped.raw_query else ""
         self._groups: dict[str, document_run.Group] | None = None
+
+    def may_run(self, size: int) -> bool:
+        """Whether a document of `size` bytes may be short work."""
+        return self._inline.may_run(self._index, size)
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a document; `None` for one that is not plain, or fails."""

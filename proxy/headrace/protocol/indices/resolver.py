@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 1.0
 """Seconds after which a view is read anew: the longest that a change made past this process goes unseen."""
 AHEAD_SECONDS = 0.75
-"""Seconds after which a view that is in use is read anew beside the requests, so that few of them have to wait."""
+"""Seconds after which a view that a decision is made by is read anew beside the requests, so that few have to wait."""
 MAX_MAPPINGS = 1000
 """Maximum number of indexes whose mappings are kept: one may have a megabyte."""
 MAPPINGS_AT_ONCE = 20
@@ -93,6 +93,8 @@ class IndexResolver:
         self._mappings: dict[str, dict[str, Any]] = {}
         self._mapped_at = float("-inf")
         self._turn = asyncio.Lock()
+        self._begun = self._latest = 0
+        """The number of reads that have begun, and which of them the view is of."""
         self._ahead: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
@@ -131,8 +133,14 @@ class IndexResolver:
             self._ahead = asyncio.get_running_loop().create_task(self._read_quietly())
 
     async def _read_quietly(self) -> None:
-        with suppress(RegistryError):
+        # The next one who waits for a view meets the error.
+        with suppress(Exception):
             await self._read()
+
+    def close(self) -> None:
+        """Ends what is read beside the requests."""
+        if self._ahead is not None:
+            self._ahead.cancel()
 
     def current(self, expression: str, options: IndicesOptions = READ) -> Reading | None:
         """The reading of `expression` by the view at hand; `None` if that may be outdated. Raises MissingIndexError."""
@@ -149,17 +157,23 @@ class IndexResolver:
         age = time.monotonic() - self._read_at
         unknown = any(not self._view.knows(name) for name in names)
         unknown = unknown or (self._view.templates is None and self._wants_templates())
-        if self._changing or age > FRESH_SECONDS or (unknown and age > AGAIN_SECONDS):
+        if self._changing or (unknown and age > AGAIN_SECONDS):
+            await self._read(anew=True)
+        elif age > FRESH_SECONDS:
             await self._read()
         return self._view
 
-    async def _read(self) -> None:
-        """Reads the view, once for all who wait for it; a change in the meantime leaves it outdated."""
-        before = self._read_at
+    async def _read(self, *, anew: bool = False) -> None:
+        """Reads the view, once for all who wait for it; a change in the meantime leaves it outdated.
+
+        `anew`: what it says is not to be older than the call, so that a read that is under way does not do.
+        """
+        latest = self._begun if anew else self._latest
         async with self._turn:
-            if self._read_at not in (before, float("-inf")):
+            if self._latest > latest and self._read_at != float("-inf"):
                 return
-            changes = self._changes
+            self._begun += 1
+            number, changes = self._begun, self._changes
             try:
                 aliases, names = await self._metadata.resolve()
                 templates = Templates.of(await self._metadata.templates()) if self._wants_templates() else None
@@ -168,6 +182,7 @@ class IndexResolver:
                     raise
                 return
             view = View.of(aliases, names, templates, self._registry)
+            self._latest = number
             if view != self._view:
                 # Else what has been made of it stays known.
                 self._view = view
