@@ -18,14 +18,32 @@ def a_view() -> View:
     return View.of(ALIASES, {"indices": [], "data_streams": []})
 
 
-def test_a_decision_keeps_no_view_that_another_one_has_replaced():
+class Resolver:
+    """A view at hand, and how often it was asked for ahead of its age."""
+
+    def __init__(self, fresh: View | None) -> None:
+        self.fresh = fresh
+        self.ahead = 0
+
+    def read_ahead(self) -> None:
+        self.ahead += 1
+
+    def current(self, _expression: str, _options: Any) -> None:
+        return None
+
+
+def components_of(view: View | None, **attached: str) -> Any:
     settings = Settings(upstream=["http://127.0.0.1:1"])
-    components: Any = SimpleNamespace(
-        registry=SimpleNamespace(snapshot=snapshot_of(j="a"), holds=False),
-        resolver=SimpleNamespace(fresh=a_view()),
+    return SimpleNamespace(
+        registry=SimpleNamespace(snapshot=snapshot_of(**attached), holds=False),
+        resolver=Resolver(view),
         settings=settings,
         attachments=LatestAttachments(settings.registry_index),
     )
+
+
+def test_a_decision_keeps_no_view_that_another_one_has_replaced():
+    components = components_of(a_view(), j="a")
     decisions = BypassDecisions(components)
     made = []
     for target in ("/j/_doc", "/j/_doc?refresh=true", "/_bulk"):
@@ -45,3 +63,48 @@ def test_a_decision_keeps_no_view_that_another_one_has_replaced():
     gc.collect()
     assert [each() for each in made] == [None] * 3
     assert attachments() is None
+
+
+NAMED = (
+    "/j/_doc?pipeline=a",
+    "/_bulk?pipeline=a",
+    "/_bulk?document_pipeline=a&refresh=true",
+    "/j/_create/1?pipeline=a",
+)
+
+
+def test_a_decision_by_names_needs_and_keeps_no_view():
+    components = components_of(None, j="a")
+    decisions = BypassDecisions(components)
+    routes = []
+    for view in (None, a_view()):
+        components.resolver.fresh = view
+        routes.append([decisions.decide("POST", target) for target in NAMED])
+        assert None not in routes[-1]
+    assert all(one is same for one, same in zip(*routes, strict=True))
+    old = weakref.ref(components.resolver.fresh)
+    components.resolver.fresh = a_view()
+    assert decisions.decide("POST", "/_bulk?pipeline=a&timeout=1s") is not None
+    del view
+    gc.collect()
+    assert (old(), components.resolver.ahead) == (None, 0)
+
+
+def test_names_that_do_not_run_on_the_loop_are_told_once():
+    components = components_of(None)
+    decisions = BypassDecisions(components)
+    for parameters in ("pipeline=absent", "pipeline=fits", "pipeline=_none", "pipeline=a&document_pipeline=a"):
+        for target in (f"/_bulk?{parameters}", f"/j/_doc?{parameters}"):
+            assert decisions.decide("POST", target) is None
+            assert decisions._cached(components.registry.snapshot, "POST", target) is not None
+
+
+def test_a_view_is_read_ahead_for_decisions_that_follow_from_it():
+    components = components_of(a_view(), j="a")
+    decisions = BypassDecisions(components)
+    for number in range(3):
+        assert decisions.decide("GET", f"/j/_doc/{number}") is not None
+    assert components.resolver.ahead == 0
+    for _ in range(3):
+        assert decisions.decide("POST", "/j/_doc") is not None
+    assert components.resolver.ahead == 2

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from headrace.protocol.indices import resolver as resolver_module
 from headrace.protocol.indices.resolver import IndexResolver
 from headrace_pipelines.errors import RegistryError
 
@@ -168,3 +170,65 @@ async def test_a_change_while_the_view_is_read_has_it_read_again():
     cluster.resolve = changed_meanwhile
     await resolver.concrete("logs")
     assert resolver.fresh is None
+
+
+class Slow(Cluster):
+    """A cluster whose names are read before they are told: `told` lets an answer go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = asyncio.Event()
+
+    async def resolve(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.aliases = dict(self.aliases)
+        found = await super().resolve()
+        await self.told.wait()
+        return found
+
+
+async def test_a_name_is_not_told_from_a_read_that_was_under_way():
+    cluster = Slow()
+    cluster.told.set()
+    resolver = IndexResolver(cluster)
+    await resolver.view()
+    resolver._read_at -= resolver_module.AHEAD_SECONDS
+    cluster.told.clear()
+    resolver.read_ahead()
+    await asyncio.sleep(0)
+    cluster.aliases["real"] = {"aliases": {"new": {}}}
+    found = asyncio.ensure_future(resolver.write_index("new"))
+    await asyncio.sleep(0)
+    cluster.told.set()
+    assert (await found, cluster.asked) == ("real", 3)
+
+
+async def test_all_who_wait_for_a_view_wait_for_one_read():
+    cluster = Slow()
+    resolver = IndexResolver(cluster)
+    waiting = [asyncio.ensure_future(resolver.view()) for _ in range(5)]
+    await asyncio.sleep(0)
+    cluster.told.set()
+    views = await asyncio.gather(*waiting)
+    assert (cluster.asked, len(set(map(id, views)))) == (1, 1)
+
+
+async def test_a_view_is_read_ahead_once_while_it_is_good():
+    cluster = Cluster()
+    resolver = IndexResolver(cluster)
+    await resolver.view()
+    resolver.read_ahead()
+    await asyncio.sleep(0)
+    assert cluster.asked == 1
+    resolver._read_at -= resolver_module.AHEAD_SECONDS
+    assert resolver.fresh is not None
+    resolver.read_ahead()
+    resolver.read_ahead()
+    assert resolver.fresh is not None
+    await asyncio.sleep(0.01)
+    assert cluster.asked == 2
+    cluster.down = True
+    resolver._read_at -= resolver_module.AHEAD_SECONDS
+    resolver.read_ahead()
+    await asyncio.sleep(0.01)
+    assert (cluster.asked, resolver.fresh is not None) == (3, True)
+    resolver.close()
