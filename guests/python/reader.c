@@ -17,13 +17,15 @@ static size_t stack_len, stack_room;
 #define AT_ONCE 16384
 static uint32_t chars[AT_ONCE + 2 * LANES];
 
-/* Keys seen lately, by their bytes: strings with their hash, interned as those of the UDF's code are. */
+/* Keys seen lately, by their bytes: strings with their hash, interned as those of the UDF's code are. Two for each remainder
+ * of the hash, the newer one first: a few hundred keys would have a fifth of them displace each other. */
 #define KEYS 2048
 #define LONGEST_KEY 48
-static struct {
+typedef struct {
     PyObject *key;
     uint32_t hash, len;
-} keys[KEYS];
+} SeenKey;
+static SeenKey keys[KEYS][2];
 
 /* Numbers of the document before, for the next one: the interpreter keeps a hundred floats, and a vector has many more. */
 #define NUMBERS 1024
@@ -174,7 +176,7 @@ static PyObject *text_value(Reader *r) {
     return ascii_string(from, (size_t)(close - from));
 }
 
-static PyObject *new_key(PyObject *made, uint32_t slot, uint32_t hash, uint32_t len) {
+static PyObject *new_key(PyObject *made, SeenKey *seen, uint32_t hash, uint32_t len) {
     if (made == NULL) {
         return NULL;
     }
@@ -183,9 +185,9 @@ static PyObject *new_key(PyObject *made, uint32_t slot, uint32_t hash, uint32_t 
         Py_DECREF(made);
         return NULL;
     }
-    Py_XSETREF(keys[slot].key, Py_NewRef(made));
-    keys[slot].hash = hash;
-    keys[slot].len = len;
+    Py_XDECREF(seen[1].key);
+    seen[1] = seen[0];
+    seen[0] = (SeenKey){Py_NewRef(made), hash, len};
     return made;
 }
 
@@ -202,12 +204,15 @@ static PyObject *key(Reader *r) {
     if (seen || len > LONGEST_KEY || len == 0) {
         return seen ? wide_string(from, close, r->end) : _PyUnicode_FromASCII((const char *)from, close - from);
     }
-    uint32_t hash = key_hash(from, close), slot = hash % KEYS;
-    PyObject *found = keys[slot].key;
-    if (found != NULL && keys[slot].hash == hash && keys[slot].len == len && same_bytes(PyUnicode_1BYTE_DATA(found), from, len)) {
-        return Py_NewRef(found);
+    uint32_t hash = key_hash(from, close);
+    SeenKey *seen_keys = keys[hash % KEYS];
+    for (int n = 0; n < 2; n++) {
+        PyObject *found = seen_keys[n].key;
+        if (seen_keys[n].hash == hash && seen_keys[n].len == len && found && same_bytes(PyUnicode_1BYTE_DATA(found), from, len)) {
+            return Py_NewRef(found);
+        }
     }
-    return new_key(_PyUnicode_FromASCII((const char *)from, close - from), slot, hash, (uint32_t)len);
+    return new_key(_PyUnicode_FromASCII((const char *)from, close - from), seen_keys, hash, (uint32_t)len);
 }
 
 /* A number that is too long or too large for the quick way. A float beyond a double is the largest there is. */
