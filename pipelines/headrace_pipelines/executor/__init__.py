@@ -224,7 +224,8 @@ class Run:
                 batch.take_notes()
 
     def _run_single(self, batch: Batch, stage: CompiledStage, end: float | None) -> None:
-        batch.check(self.label)
+        if self.execution.trace is not None or isinstance(stage, Composite) or stage.needs_check:
+            batch.check(self.label)
         if batch.live == 0:
             return
         if not stage.enabled:
@@ -297,7 +298,7 @@ class Run:
                 batch.enter_failed(since)
                 batch.leave()
             self.execution.tolerated += ran.failures
-            if ran.failures == live:
+            if ran.failures == (live if stage.needs_check else ran.documents):
                 self.execution.skipped.append(stage.label)
 
     def _pass(self, batch: Batch, stage: StageNode, end: float | None, held: bool) -> StageRun:

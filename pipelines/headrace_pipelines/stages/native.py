@@ -125,6 +125,11 @@ class NativeRunner:
         return self.native.everywhere
 
     @property
+    def reads_strictly(self) -> bool:
+        """It reads what it needs of a document."""
+        return False
+
+    @property
     def slow(self) -> bool:
         """Whether it is kept off the event loop."""
         return self.native.slow

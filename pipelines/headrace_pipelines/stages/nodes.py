@@ -50,6 +50,11 @@ class Runner(Protocol):
         ...
 
     @property
+    def reads_strictly(self) -> bool:
+        """Whether it reads documents as strictly as the check before the first stage does, and tells those that fail."""
+        ...
+
+    @property
     def slow(self) -> bool:
         """Whether it is kept off the event loop."""
         ...
@@ -93,6 +98,12 @@ class StageNode:
     enabled: bool
     condition: Condition | None = None
     handlers: tuple[CompiledStage, ...] = ()
+
+    @cached_property
+    def needs_check(self) -> bool:
+        """Whether documents are checked before it; else the stage finds those that cannot be read."""
+        plain = self.enabled and self.condition is None and self.policy.retry is None and not self.handlers
+        return not (plain and self.runner.reads_strictly)
 
     @cached_property
     def fused_step(self) -> Step | None:

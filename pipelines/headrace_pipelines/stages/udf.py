@@ -43,6 +43,7 @@ class UdfRunner:
     """Whether a batch is never more than one document."""
     slow: bool = True
     hides: frozenset[str] = frozenset()
+    reads_strictly: bool = False
 
     @classmethod
     def build(
@@ -96,6 +97,7 @@ class UdfRunner:
             flat=whole and FLAT in (config.view, manifest.view),
             single=kind is not PipelineType.DOCUMENT and config.scope != "hit",
             hides=frozenset(manifest.fields),
+            reads_strictly=manifest.language == "python" and kind is PipelineType.DOCUMENT and not manifest.metadata,
         )
 
     @property

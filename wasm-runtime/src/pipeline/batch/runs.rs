@@ -14,7 +14,7 @@ use crate::engine::deadline::{Deadline, within};
 use crate::native::Native;
 use crate::native::fit_mapping::Fitting;
 use crate::pipeline::apply::StageWriter;
-use crate::pipeline::batched::in_chunks;
+use crate::pipeline::batched::{LateCheck, in_chunks};
 use crate::pipeline::fused;
 use crate::pipeline::parallel::run_fused;
 use crate::pipeline::stage::{Counts, PlannedOp, PlannedStage, StageOp, StageState};
@@ -43,7 +43,8 @@ impl Batch {
             // All texts are the documents' own now.
             self.output.clear();
             let writer = StageWriter::new(context, view);
-            return in_chunks(invoker, contract, writer, &body, &mut self.docs, &mut self.output);
+            let check = LateCheck { context: ErrorContext::of_check(context.pipeline), kind: self.kind };
+            return in_chunks(invoker, contract, writer, &body, &mut self.docs, &mut self.output, &check);
         }
         fused::run_single(
             StageState::new(context, None, StageOp::Udf { invoker, contract, view }),
