@@ -39,14 +39,8 @@ if TYPE_CHECKING:
 
 def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Execution:
     """Runs `pipeline` over the live documents of `batch`, in place; a disabled pipeline lets them pass."""
-    run = Run(pipeline, batch, deadline, options or _DEFAULTS)
-    if run.open():
-        try:
-            run.start()
-        except PanicException:
-            raise EngineError from None
-        finally:
-            run.count()
+    run = complete(pipeline, batch, deadline, options)
+    run.count()
     return run.execution
 
 
@@ -56,6 +50,15 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
     It is counted and logged when the caller says so ([`Run.count`], or [`Run.forget`]). For a first try where there is
     no time to wait; what a UDF remembers between documents it keeps.
     """
+    run = complete(pipeline, batch, deadline, options)
+    if run.begun and deadline.over:
+        run.forget()
+        return None
+    return run
+
+
+def complete(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Run:
+    """A run of `pipeline` over `batch` that is done, as far as it had time; counted as [`attempt`] says."""
     run = Run(pipeline, batch, deadline, options or _DEFAULTS)
     if not run.open():
         return run
@@ -67,9 +70,6 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
     except Exception:
         run.count()
         raise
-    if deadline.over:
-        run.forget()
-        return None
     return run
 
 
@@ -126,6 +126,8 @@ class Run:
         self.label = pipeline.label
         self.execution = Execution(self.label, trace=[] if options.trace else None)
         self.takes_notes = False
+        self.begun = 0
+        """When it began, by the monotonic clock in nanoseconds; 0 for a pipeline that is disabled."""
         self.closed = fails_closed(pipeline.definition.type, options)
         # None of them may hold this run, whose batch would then live until the garbage collector comes.
         self.notes: list[Callable[[], None]] = []

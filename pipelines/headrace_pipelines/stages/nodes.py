@@ -51,7 +51,7 @@ class Runner(Protocol):
 
     @property
     def reads_strictly(self) -> bool:
-        """Whether it reads documents as strictly as the check before the first stage does, and tells those that fail."""
+        """Whether it reads documents as strictly as the check before the first stage, and tells those that fail."""
         ...
 
     @property

@@ -9,9 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from headrace_pipelines import Deadline, RunOptions, attempt, attempt_fused, count_fused, execute, record_skipped
+from headrace_pipelines import (
+    Deadline,
+    RunOptions,
+    attempt,
+    attempt_fused,
+    complete,
+    count_fused,
+    execute,
+    record_skipped,
+)
 from headrace_pipelines.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -94,6 +103,13 @@ class UncountedRuns:
             count()
 
 
+class ThreadRun(NamedTuple):
+    """A run on a thread: `done` is what it gives, `deadline` ends it."""
+
+    done: asyncio.Future[Any]
+    deadline: Deadline
+
+
 class PlannedRun(NamedTuple):
     """A pipeline over the documents of a bulk at the targets `keys`, which may be tried on the event loop.
 
@@ -170,11 +186,10 @@ class Runner:
         options: RunOptions,
         then: Callable[[Batch], object] | None,
     ) -> Execution:
-        deadline = Deadline(self._timeout)
         threads = 2 if nbytes > INLINE_BYTES and self._running == 0 and self._workers > 1 else 1
         options = replace(options, threads=threads)
 
-        def work() -> Execution:
+        def work(deadline: Deadline) -> Execution:
             start = time.thread_time_ns()
             run = execute(pipeline, batch, deadline, options)
             pipeline.cost.observe(nbytes, threads * (time.thread_time_ns() - start))
@@ -182,18 +197,46 @@ class Runner:
                 then(batch)
             return run
 
-        if self._running >= self._max_running:
+        running = self._submit(work)
+        if running is None:
             raise OverloadedError("too many requests wait for their pipelines; try again")
-        self._running += 1
-        loop = asyncio.get_running_loop()
-        # Log lines of the run belong to the request.
-        running = loop.run_in_executor(self._pool, copy_context().run, work)
-        running.add_done_callback(self._done)
         try:
-            return await asyncio.shield(running)
+            execution: Execution = await asyncio.shield(running.done)
         except asyncio.CancelledError:
-            deadline.cancel()
+            running.deadline.cancel()
             raise
+        return execution
+
+    def _submit(self, work: Callable[[Deadline], object]) -> ThreadRun | None:
+        """Has a thread do some work; `None` when too many wait for one."""
+        if self._running >= self._max_running:
+            return None
+        self._running += 1
+        deadline = Deadline(self._timeout)
+        # Log lines of the run belong to the request.
+        done = asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work, deadline)
+        done.add_done_callback(self._done)
+        return ThreadRun(done, deadline)
+
+    def start(self, pipeline: Pipeline, parsed: Bulk, keys: list[int]) -> ThreadRun | None:
+        """Runs a pipeline over the documents of a bulk at the targets `keys` on a thread, and takes over what it makes.
+
+        `None` when too many wait for one. What is done is a [`Run`] for the caller to count, or `None` for a bulk that
+        has no such document.
+        """
+
+        def work(deadline: Deadline) -> Run | None:
+            start = time.thread_time_ns()
+            batch = parsed.batch(keys)
+            nbytes = batch.nbytes
+            if not len(batch):
+                return None
+            run = complete(pipeline, batch, deadline)
+            pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
+            parsed.absorb(batch)
+            return run
+
+        return self._submit(work)
 
     def _inline(
         self, pipeline: Pipeline, batch: Batch, again: Callable[[], Batch], nbytes: int, options: RunOptions | None
@@ -207,10 +250,6 @@ class Runner:
             return None
         run.count()
         return run.execution
-
-    def is_short(self, pipeline: Pipeline, nbytes: int) -> bool:
-        """Whether a run over so many bytes belongs on the event loop."""
-        return self._share(pipeline, nbytes) <= 1
 
     def attempt(self, pipeline: Pipeline, batch: Batch, options: RunOptions | None = None) -> Run | None:
         """The run on the event loop, for the caller to count; `None` where it belongs on a thread, or took too long.
@@ -291,7 +330,7 @@ class Runner:
             pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
         return run
 
-    def _done(self, run: asyncio.Future[Execution]) -> None:
+    def _done(self, run: asyncio.Future[Any]) -> None:
         self._running -= 1
         if not run.cancelled():
             run.exception()

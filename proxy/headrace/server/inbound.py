@@ -48,6 +48,12 @@ class InboundRequest:
         self._budget, self.reserved_bytes = budget, size
         return True
 
+    def drop_body(self) -> None:
+        """Keeps the body no longer, which has arrived and is not read any more."""
+        self.text = b"" if self.text is not None else None
+        if self._body is not None:
+            self._body.discard()
+
     def pop_reserved(self) -> int:
         """The bytes that it holds, which are the caller's to give back."""
         size, self.reserved_bytes = self.reserved_bytes, 0

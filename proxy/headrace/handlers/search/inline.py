@@ -8,7 +8,7 @@ that is long or takes long.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.execution import choice
 from headrace.execution.choice import ScopedPipeline
@@ -24,6 +24,8 @@ from headrace_pipelines.errors import EngineError, HeadraceError, StageError
 from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
+    import asyncio
+
     from aiohttp import web
 
     from headrace.protocol.target import Target
@@ -132,10 +134,6 @@ class InlineSearch:
     names_all: bool = False
     """Whether the URL names the pipelines of both types, beside which the body names none."""
 
-    def may_run(self, _size: int) -> bool:
-        """Whether a search may be short work."""
-        return True
-
     def run(self, head: RequestHead, text: bytes) -> InlineSearchRun | None:
         """Runs the query pipeline; `None` for a search that is not plain, or that it ends."""
         if _MARKER in text or not text.lstrip().startswith(b"{") or (self.names_all and not _is_plain(text)):
@@ -163,6 +161,7 @@ class InlineSearchRun:
     error: HeadraceError | None = None
     """The error that its query pipeline ends it with."""
     ctx: bytes | None = None
+    later: asyncio.Future[Any] | None = None
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
     _uncounted: UncountedRuns = field(default_factory=UncountedRuns)
     _response: Answer | None = None
@@ -197,6 +196,13 @@ class InlineSearchRun:
         self._uncounted.add_fused(pipeline, fused_run)
         return Execution(pipeline.label, fused_run.skipped)
 
+    def complete(self) -> bool:
+        """No thread is at work."""
+        return False
+
+    def cancel(self) -> None:
+        """The same."""
+
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left."""
         self._uncounted.settle(sent=sent)
@@ -218,8 +224,10 @@ class InlineSearchRun:
             return None
         return WholeAnswer(response.status, body, choice.header(self.runs))
 
-    async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
+    async def resume(self, context: RequestContext, sent: PendingResponse | None) -> web.StreamResponse:
         """Goes on as a search of its handler."""
+        if sent is None:
+            raise RuntimeError("the search has not been sent")
         if not self.reads_answer:
             context.response_headers["X-Pipeline"] = choice.header(self.runs)
             return await context.resume_forwarded(sent)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
@@ -30,10 +31,13 @@ from headrace_pipelines.errors import EngineError, UpstreamError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from headrace.execution.choice import Attached
-    from headrace.ops.runner import PlannedRun
+    from headrace.ops.runner import PlannedRun, ThreadRun
     from headrace.protocol.indices.view import View
     from headrace.protocol.target import Target
     from headrace.server.components import Components
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from headrace.upstream.client import Answer
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import Snapshot
+    from headrace_pipelines import Run, Snapshot
     from headrace_pipelines.errors import HeadraceError
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry.rollouts.running import RunningRollout
@@ -70,6 +74,10 @@ class WriteRun:
 
     components: Components
     parsed: Bulk
+    finish: Callable[[WriteRun], bool]
+    """Makes what is sent of what the pipelines have made; false for what only the handler can send."""
+    is_astray: Callable[[Bulk], bool]
+    thread: ThreadRun | None = None
     body: bytes | memoryview | None = None
     target: str | None = None
     reads_answer: bool = False
@@ -80,6 +88,39 @@ class WriteRun:
     """The error that answers the request."""
     uncounted: UncountedRuns = field(default_factory=UncountedRuns)
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def later(self) -> asyncio.Future[Any] | None:
+        """The thread that is at work."""
+        return self.thread.done if self.thread is not None else None
+
+    def cancel(self) -> None:
+        """Ends what the thread does."""
+        if self.thread is not None:
+            self.thread.deadline.cancel()
+
+    def complete(self) -> bool:
+        """Takes over what the thread has made; false where only the handler can send it."""
+        thread, self.thread = self.thread, None
+        if thread is None:
+            return False
+        try:
+            run: Run | None = thread.done.result()
+        except EngineError as error:
+            self.error = error
+            return True
+        if run is not None:
+            self.uncounted.add(run)
+        return self.end([run.execution] if run is not None else [])
+
+    def end(self, executions: list[Execution]) -> bool:
+        """Makes what is sent after these runs; false, and they count nothing, where only the handler can send it."""
+        if executions:
+            self.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
+        done = not self.is_astray(self.parsed) and self.finish(self)
+        if not done:
+            self.settle(sent=False)
+        return done
 
     def settle(self, *, sent: bool) -> None:
         """Counts the runs if the request has left."""
@@ -103,13 +144,19 @@ class WriteRun:
             raise UpstreamError(str(error)) from None
         return self.components.without_secrets(merged)
 
-    async def resume(self, context: RequestContext, sent: PendingResponse) -> web.StreamResponse:
-        """Answers once the response is here whole."""
+    async def resume(self, context: RequestContext, sent: PendingResponse | None) -> web.StreamResponse:
+        """Answers once the response is here whole; sends the request, if it has not left."""
         if self.pipelines:
             context.response_headers["X-Pipeline"] = self.pipelines
         if not self.reads_answer:
+            if sent is None:
+                return await context.forward(self.body or b"", changed=True)
             return await context.resume_forwarded(sent)
-        answer: Answer = await context.read_forwarded(sent)
+        answer: Answer = (
+            await context.read_forwarded(sent)
+            if sent is not None
+            else await context.forward_buffered(self.body or b"", unfiltered=True)
+        )
         merged = self._merged(answer.body) if answer.ok and answer.json else None
         return await reply_answer(context, answer, merged)
 
@@ -130,12 +177,6 @@ class InlineWrites:
         self._attachments = components.attachments.of(snapshot, view) if view is not None and self.by_view else None
         self._rollouts: dict[str, RunningRollout] = {}
         """The rollouts of the pipelines that were found, by the labels of their stable versions."""
-
-    def may_run(self, index: str | None, size: int) -> bool:
-        """Whether a body of `size` bytes for `index` may be short work; what conditions rule out is not known yet."""
-        attached = self._of(index, None) if index is not None or not self.by_view else None
-        pipeline = attached.pipeline if attached is not None else None
-        return pipeline is None or bool(pipeline.conditions) or self.components.runner.is_short(pipeline, size)
 
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets, whose names are taken out of it; `None` where nothing here tells them."""
@@ -165,31 +206,35 @@ class InlineWrites:
             return None
         return self._default if name is None else choice.of_name(self._snapshot, name)
 
-    def over(self, parsed: Bulk, groups: dict[str, document_run.Group]) -> WriteRun | None:
-        """Runs the pipelines; `None` where they belong on a thread, or sent a document where it may not go."""
+    def over(
+        self, parsed: Bulk, groups: dict[str, document_run.Group], finish: Callable[[WriteRun], bool]
+    ) -> WriteRun | None:
+        """Runs the pipelines, or has a thread run the one there is; `None` for a bulk that is its handler's.
+
+        `finish` as [`WriteRun`] has it.
+        """
         # There is to be time for the candidates, too.
         candidates = [
             (self._rollouts[label].candidate, groups[label][1]) for label in groups if label in self._rollouts
         ]
+        work = WriteRun(self.components, parsed, finish, self._is_astray)
         plan = self.components.runner.plan(parsed, [*groups.values(), *candidates])
         if plan is None:
-            return None
-        work = WriteRun(self.components, parsed)
+            if len(groups) == 1 and not candidates:
+                ((pipeline, keys),) = groups.values()
+                work.thread = self.components.runner.start(pipeline, parsed, keys)
+            return work if work.thread is not None else None
         executions: list[Execution] = []
         done = False
         try:
             done = all(self._ran(work, planned, plan.end, executions) for planned in plan.runs[: len(groups)])
-            done = done and not self._is_astray(parsed)
         except EngineError as error:
-            work.error, done = error, True
+            work.error = error
+            return work
         finally:
             if not done:
                 work.settle(sent=False)
-        if not done:
-            return None
-        if executions:
-            work.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
-        return work
+        return work if done and work.end(executions) else None
 
     def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[Execution]) -> bool:
         """Runs one pipeline over its documents; false where the time is over before it is done."""
@@ -279,10 +324,6 @@ class InlineBulk:
         self._index = index
         self._target = target
 
-    def may_run(self, size: int) -> bool:
-        """Whether a bulk of `size` bytes may be short work."""
-        return self._inline.may_run(self._index, size)
-
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a bulk; `None` for one that is not plain."""
         inline = self._inline
@@ -291,23 +332,22 @@ class InlineBulk:
         except BulkError:
             return None
         groups = inline.groups(parsed) if len(parsed) else None
-        work = inline.over(parsed, groups) if groups is not None else None
-        if work is None:
-            return None
-        work.target = self._target
-        if work.error is not None:
-            return work
+        return inline.over(parsed, groups, partial(self._finish, text)) if groups is not None else None
+
+    def _finish(self, text: bytes, work: WriteRun) -> bool:
+        """Renders the bulk; false where it is longer than it may be."""
+        parsed = work.parsed
         rendered = parsed.render()
-        if rendered is not None and len(rendered) > inline.components.max_body:
-            work.settle(sent=False)
-            return None
+        if rendered is not None and len(rendered) > work.components.max_body:
+            return False
         parsed.let_go()
+        work.target = self._target
         if rendered is None or (not work.pipelines and not parsed.counts()[2]):
             # The cluster's items are the answer.
             work.body = text if rendered is None else rendered
         elif rendered:
             work.body, work.reads_answer = rendered, True
-        return work
+        return True
 
 
 class InlineDocument:
@@ -325,33 +365,27 @@ class InlineDocument:
         self._query = None if stripped is None else f"?{stripped.raw_query}" if stripped.raw_query else ""
         self._groups: dict[str, document_run.Group] | None = None
 
-    def may_run(self, size: int) -> bool:
-        """Whether a document of `size` bytes may be short work."""
-        return self._inline.may_run(self._index, size)
-
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
-        """Runs the pipelines of a document; `None` for one that is not plain, or fails."""
+        """Runs the pipelines of a document; `None` for one that is not plain."""
         inline, path = self._inline, head.target.partition("?")[0]
         id_ = unquote(path.rpartition("/")[2]) if self._by_id else None
         body = document.plain(text)
         parsed = Bulk.single(as_single_line(body), index=self._index, id=id_, creates=self._creates)
         groups = self._groups = self._groups or inline.groups(parsed)
-        work = inline.over(parsed, groups) if groups is not None else None
-        if work is None:
-            return None
+        return inline.over(parsed, groups, partial(self._finish, path, id_, body)) if groups is not None else None
+
+    def _finish(self, path: str, id_: str | None, body: bytes, work: WriteRun) -> bool:
+        """Puts the document back into its request; false for one that stages have moved, or made several of."""
         if self._query is not None:
             work.target = path + self._query
-        state, failure = parsed.outcome(0)
+        state, failure = work.parsed.outcome(0)
         if failure is not None:
-            work.error = work.error or inline.components.stage_error(*failure)
-        if work.error is not None:
-            return work
-        if state == "dropped":
+            work.error = work.components.stage_error(*failure)
+        elif state == "dropped":
             work.noop = msgspec.json.encode(document.noop(self._index, id_, creates=self._creates))
         elif state == "here":
-            changed = parsed.document(0)
+            changed = work.parsed.document(0)
             work.body = body if changed is None else changed
         else:
-            work.settle(sent=False)
-            return None
-        return work
+            return False
+        return True

@@ -18,7 +18,7 @@ from headrace.ops.logs.lines import JsonLines
 from headrace.protocol.indices import resolver
 from headrace_pipelines.registry.cost import CostEstimate
 from tests.conftest import Http, native, ndjson, running_proxy, wasm
-from tests.node.http.pairs import BY_HANDLER, SHAPE, Pair
+from tests.node.http.inline.pairs import BY_HANDLER, SHAPE, Pair
 from tests.node.rollouts.shadows import begin, two_versions
 from tests.support import wat
 

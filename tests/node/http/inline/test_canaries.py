@@ -9,7 +9,7 @@ import pytest
 
 from headrace.execution.rollouts import versions
 from tests.conftest import Http, native, ndjson
-from tests.node.http.pairs import SHAPE, Pair
+from tests.node.http.inline.pairs import SHAPE, Pair
 from tests.node.rollouts.shadows import rollout, two_versions
 
 if TYPE_CHECKING:
