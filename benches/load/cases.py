@@ -91,7 +91,7 @@ def diverse_table() -> list[Case]:
     beside = ["headrace+pipelines", "headrace", "aiohttp, uvloop"]
 
     def rows(
-        name: str, pipeline: str, contenders: list[str], count: int = 1000, bodies: int = 20, weight: int = 60
+        name: str, pipeline: str, contenders: list[str], count: int = 1000, bodies: int = 20, weight: int = 200
     ) -> Case:
         return Case(name, diverse.bulks(pipeline, count, bodies), weight, contenders, unlike=True)
 
@@ -99,8 +99,8 @@ def diverse_table() -> list[Case]:
         rows("diverse bulks of 1,000: drop by a condition, set, lowercase", "native", shaped),
         rows("diverse bulks of 1,000: filter UDF, set, lowercase", "shape", shaped),
         rows("diverse bulks of 1,000: one JSON-ABI UDF", "compiled", shaped),
-        rows("diverse bulks of 1,000: one Python UDF", "python", shaped, weight=20),
-        rows("diverse bulks of 1,000: one JavaScript UDF", "javascript", shaped, weight=20),
+        rows("diverse bulks of 1,000: one Python UDF", "python", shaped, weight=80),
+        rows("diverse bulks of 1,000: one JavaScript UDF", "javascript", shaped, weight=80),
         rows("diverse bulks of 1,000: conditions that are false", "idle", beside),
         rows("diverse bulks of 10: drop by a condition, set, lowercase", "native", shaped, 10, 100, 1000),
         Case(
