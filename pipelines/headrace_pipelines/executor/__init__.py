@@ -110,11 +110,6 @@ def record_skipped(pipeline: Pipeline, documents: int) -> Execution:
 _DEFAULTS = RunOptions()
 
 
-def fails_closed(kind: PipelineType, options: RunOptions) -> bool:
-    """Whether the default policy is `abort`: in document pipelines and in final ones (docs/reference/pipelines.md)."""
-    return kind is PipelineType.DOCUMENT or options.final
-
-
 class Run:
     """One run: in progress, or done and not counted yet."""
 
@@ -128,7 +123,7 @@ class Run:
         self.takes_notes = False
         self.begun = 0
         """When it began, by the monotonic clock in nanoseconds; 0 for a pipeline that is disabled."""
-        self.closed = fails_closed(pipeline.definition.type, options)
+        self.closed = pipeline.fails_closed or options.final
         # None of them may hold this run, whose batch would then live until the garbage collector comes.
         self.notes: list[Callable[[], None]] = []
 

@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from headrace_pipelines.definition import PipelineType
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -151,12 +149,12 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
 
 def count_fused(pipeline: Pipeline, run: FusedRun) -> int:
     """Counts a run by the engine, and keeps its errors and log lines; gives the failures of stages that went on."""
-    closed, tolerated = pipeline.definition.type is PipelineType.DOCUMENT, dict[int, int]()
+    tolerated = dict[int, int]()
     # Each of its stages does work, and has no other within.
     for at, stage_run in run.count():
         stage = pipeline.nodes[at]
         _keep_samples(pipeline, stage, stage_run, logged=True)
-        if stage_run.failures and not stage.policy.aborts(closed):
+        if stage_run.failures and not stage.policy.aborts(pipeline.fails_closed):
             # What the stage did follows upon what its condition said.
             tolerated[at] = stage_run.failures
     return sum(tolerated.values())

@@ -71,11 +71,19 @@ class Pipeline:
             (self.stats.stage(node.label).tally, node.runner.stats.tally if node.runner.stats is not None else None)
             for node in group.nodes
         ]
-        closed = kind is PipelineType.DOCUMENT
+        closed = self.fails_closed
         sifts = kind is PipelineType.RESULT and not any(node.policy.aborts(closed) for node in self.nodes)
         return FusedPipeline(
             self.label, group.steps, tallies, self.stats.tally, self.conditions, closed=closed, sifts=sifts
         )
+
+    @property
+    def fails_closed(self) -> bool:
+        """Whether the policy of stages that have none is `abort`: in document pipelines (docs/reference/pipelines.md).
+
+        In a final run it is so in all.
+        """
+        return self.definition.type is PipelineType.DOCUMENT
 
     @cached_property
     def nodes(self) -> list[StageNode]:

@@ -36,7 +36,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Policy:
-    """The policy of a stage. `action`: `None` for the default of the run (`executor.fails_closed`)."""
+    """The policy of a stage. `action`: `None` for the default of the run (`Pipeline.fails_closed`)."""
 
     action: FailurePolicy | None = None
     retry: Retry | None = None
