@@ -429,7 +429,8 @@ class ClientConnection(asyncio.BufferedProtocol):
     def shut_down(self) -> None:
         """Ends the connection with the request in progress; at once, if there is none."""
         self.stopping = True
-        if self._state is State.READING_BODY and self._request is not None:
+        if self._state is State.READING_BODY and self._request is not None and self._request.body.target is not None:
+            # Its client has got this far; a handler has `shutdown_grace` for it.
             self._handle(self._request)
             return
         if self._state in (State.FORWARDING, State.HANDLING, State.CLOSING) or self.transport is None:
