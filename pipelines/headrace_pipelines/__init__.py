@@ -38,7 +38,7 @@ from headrace_pipelines.engine import (
     without_types,
 )
 from headrace_pipelines.errors import HeadraceError
-from headrace_pipelines.executor import Run, attempt, attempt_fused, complete, execute, record_skipped
+from headrace_pipelines.executor import Run, attempt, attempt_fused, execute, record_skipped, run_uncounted
 from headrace_pipelines.executor.report import Execution, RunOptions, StageTime, count_fused
 from headrace_pipelines.local import BulkOutcome, Bundle, Failure, Outcome, PipelineFailedError, Pipelines
 from headrace_pipelines.registry import Snapshot
@@ -69,7 +69,6 @@ __all__ = [
     "attempt",
     "attempt_fused",
     "canonical_json",
-    "complete",
     "count_fused",
     "execute",
     "filter_path",
@@ -80,6 +79,7 @@ __all__ = [
     "plain_json",
     "record_skipped",
     "release_buffers",
+    "run_uncounted",
     "unambiguous_json",
     "without_types",
 ]

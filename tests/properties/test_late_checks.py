@@ -84,3 +84,25 @@ def test_python_fails_the_documents_that_the_check_fails(name: str):
         assert [json.loads(text) for text in mine] == [
             json.loads(text) for at, text in zip(kept, theirs, strict=True) if at not in others
         ]
+
+
+@pytest.mark.parametrize("policy", ["abort", "continue"])
+def test_documents_are_checked_where_the_stage_has_no_time(policy: str):
+    source, _ = UDFS["changed"]
+    stage = {"name": "s", "type": "wasm", "config": {"udf_name": "u"}}
+    udf = {"language": "python", "source": source}
+    pipelines = Pipelines.load({"p": {"type": "document", "stages": [stage], "on_failure": policy}}, {"u": udf})
+    outcome = pipelines.run_bulk("p", b'{"index":{}}\n{"a":}\n{"index":{}}\n{"a":1}\n', timeout=0.0)
+    types = {each.position: each.type for each in outcome.failures}
+    late = {1: "udf_timeout_exception"} if policy == "abort" else {}
+    assert types == {0: "mapper_parsing_exception", **late}
+
+
+def test_a_stage_that_no_document_reaches_is_not_counted():
+    source, _ = UDFS["changed"]
+    stage = {"name": "s", "type": "wasm", "config": {"udf_name": "u"}}
+    udf = {"language": "python", "source": source}
+    pipelines = Pipelines.load({"p": {"type": "document", "stages": [stage]}}, {"u": udf})
+    outcome = pipelines.run_bulk("p", b'{"index":{}}\n{"a":}\n')
+    assert [each.type for each in outcome.failures] == ["mapper_parsing_exception"]
+    assert list(pipelines._find("p").stats.dump().stages) == []

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def execute(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Execution:
     """Runs `pipeline` over the live documents of `batch`, in place; a disabled pipeline lets them pass."""
-    run = complete(pipeline, batch, deadline, options)
+    run = run_uncounted(pipeline, batch, deadline, options)
     run.count()
     return run.execution
 
@@ -50,14 +50,14 @@ def attempt(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOp
     It is counted and logged when the caller says so ([`Run.count`], or [`Run.forget`]). For a first try where there is
     no time to wait; what a UDF remembers between documents it keeps.
     """
-    run = complete(pipeline, batch, deadline, options)
-    if run.begun and deadline.over:
+    run = run_uncounted(pipeline, batch, deadline, options)
+    if pipeline.definition.enabled and deadline.over:
         run.forget()
         return None
     return run
 
 
-def complete(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Run:
+def run_uncounted(pipeline: Pipeline, batch: Batch, deadline: Deadline, options: RunOptions | None = None) -> Run:
     """A run of `pipeline` over `batch` that is done, as far as it had time; counted as [`attempt`] says."""
     run = Run(pipeline, batch, deadline, options or _DEFAULTS)
     if not run.open():
@@ -121,8 +121,6 @@ class Run:
         self.label = pipeline.label
         self.execution = Execution(self.label, trace=[] if options.trace else None)
         self.takes_notes = False
-        self.begun = 0
-        """When it began, by the monotonic clock in nanoseconds; 0 for a pipeline that is disabled."""
         self.closed = pipeline.fails_closed or options.final
         # None of them may hold this run, whose batch would then live until the garbage collector comes.
         self.notes: list[Callable[[], None]] = []
@@ -278,6 +276,8 @@ class Run:
     def _run_node(self, batch: Batch, stage: StageNode, end: float | None) -> None:
         abort = stage.policy.aborts(self.closed)
         if self._is_late(end):
+            if not stage.needs_check:
+                batch.check(self.label)
             self._too_late(batch, stage, abort)
             return
         held = abort or stage.policy.retry is not None or bool(stage.handlers)
@@ -326,6 +326,9 @@ class Run:
         run = stage.runner.run(batch, context, abort=held, label=stage.label)
         if start:
             self.execution.time_run(stage, run, start)
+        if not run.documents and not stage.needs_check:
+            # None of them can be read: the stage did not run.
+            return run
         self.notes.append(partial(count_stage, self.pipeline, stage, run, options=self.options))
         self.execution.trace_run(batch, stage, run)
         return run

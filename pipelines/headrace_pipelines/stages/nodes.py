@@ -101,7 +101,7 @@ class StageNode:
 
     @cached_property
     def needs_check(self) -> bool:
-        """Whether documents are checked before it; else the stage finds those that cannot be read."""
+        """Whether documents are checked before it; else the stage finds those that cannot be read, once it runs."""
         plain = self.enabled and self.condition is None and self.policy.retry is None and not self.handlers
         return not (plain and self.runner.reads_strictly)
 

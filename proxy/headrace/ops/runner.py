@@ -16,10 +16,10 @@ from headrace_pipelines import (
     RunOptions,
     attempt,
     attempt_fused,
-    complete,
     count_fused,
     execute,
     record_skipped,
+    run_uncounted,
 )
 from headrace_pipelines.errors import OverloadedError
 
@@ -72,7 +72,7 @@ class Uncounted(Protocol):
 
 
 class UncountedRuns:
-    """Runs of a request on the event loop that are done: they count once it has left."""
+    """Runs of a request on the fast path that are done: they count once it has left."""
 
     def __init__(self) -> None:
         self._runs: list[Uncounted] = []
@@ -226,14 +226,18 @@ class Runner:
         """
 
         def work(deadline: Deadline) -> Run | None:
-            start = time.thread_time_ns()
             batch = parsed.batch(keys)
             nbytes = batch.nbytes
             if not len(batch):
                 return None
-            run = complete(pipeline, batch, deadline)
+            start = time.thread_time_ns()
+            run = run_uncounted(pipeline, batch, deadline)
             pipeline.cost.observe(nbytes, time.thread_time_ns() - start)
-            parsed.absorb(batch)
+            try:
+                parsed.absorb(batch)
+            except BaseException:
+                run.forget()
+                raise
             return run
 
         return self._submit(work)

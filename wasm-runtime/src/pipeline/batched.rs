@@ -2,7 +2,7 @@
 
 use crate::document::effect::{Effect, ErrorContext};
 use crate::document::response::flat;
-use crate::document::{Doc, Kind, Meta, OutputBuffer, Text, text_of};
+use crate::document::{Doc, Kind, Meta, OutputBuffer, text_of};
 use crate::engine::clock::now_ns;
 use crate::error::Fault;
 use crate::json::{DocView, validate};
@@ -106,16 +106,14 @@ impl LateCheck<'_> {
     /// Checks a document; whether it has lost comments. `None` for one that cannot be read, which fails.
     #[cold]
     fn verify(&self, doc: &mut Doc, body: &[u8]) -> Option<bool> {
-        let before = matches!(doc.text, Text::Owned(_));
-        let found = validate::validate_and_index(text_of(body, &doc.text), Vec::new());
-        match found.or_else(|why| without_comments(doc, body).ok_or(why)) {
-            Ok(_) => doc.checked = true,
-            Err(why) => {
-                doc.state = self.context.failed(self.kind.parse_error(&why));
-                return None;
-            }
+        let found = validate::check_object(text_of(body, &doc.text));
+        doc.checked = true;
+        let Err(why) = found else { return Some(false) };
+        if without_comments(doc, body).is_some() {
+            return Some(true);
         }
-        Some(!before && matches!(doc.text, Text::Owned(_)))
+        doc.state = self.context.failed(self.kind.parse_error(&why));
+        None
     }
 
     /// The effect of an answer on its document; `None` where that cannot be read. `again`: calls for a document once more.

@@ -161,7 +161,7 @@ class InlineSearchRun:
     error: HeadraceError | None = None
     """The error that its query pipeline ends it with."""
     ctx: bytes | None = None
-    later: asyncio.Future[Any] | None = None
+    running: asyncio.Future[Any] | None = None
     runs: list[tuple[Slot, Execution]] = field(default_factory=list)
     _uncounted: UncountedRuns = field(default_factory=UncountedRuns)
     _response: Answer | None = None
@@ -196,9 +196,12 @@ class InlineSearchRun:
         self._uncounted.add_fused(pipeline, fused_run)
         return Execution(pipeline.label, fused_run.skipped)
 
-    def complete(self) -> bool:
+    def adopt(self) -> bool:
         """No thread is at work."""
         return False
+
+    def abandon(self) -> None:
+        """The same."""
 
     def cancel(self) -> None:
         """The same."""

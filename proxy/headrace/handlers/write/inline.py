@@ -1,16 +1,15 @@
-"""Writes whose pipelines run on the event loop before the request is sent: bulks and single documents.
+"""Writes whose pipelines run without a handler before the request is sent: bulks and single documents.
 
-Nothing waits here: the request names the pipelines, or they follow from the view of the cluster's names at hand; they
-run where they are quickly done. Whatever needs more (finals, dead letters, shadows, mappings, a name that is the
-cluster's, a new index, an error of the whole request) is left to the handlers, which say and do everything themselves.
+Nothing waits here: the request names the pipelines, or they follow from the view of the cluster's names at hand. They
+run on the event loop where they are quickly done, and a single one that is not runs on a thread. Whatever needs more
+(finals, dead letters, shadows, mappings, a name that is the cluster's, a new index, an error of the whole request) is
+left to the handlers, which say and do everything themselves.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import msgspec
@@ -20,35 +19,25 @@ from headrace.execution.choice import NO_PIPELINE
 from headrace.execution.document_run import DEFAULT
 from headrace.execution.rollouts.inline import InlineSplits
 from headrace.handlers.write import document
-from headrace.ops.runner import UncountedRuns
+from headrace.handlers.write.write_run import WriteRun
 from headrace.protocol.headers.encoding import as_single_line
 from headrace.protocol.indices.resolver import dated
 from headrace.security import registry_guard
-from headrace.server.reply import reply_answer
-from headrace.server.response import WholeAnswer
 from headrace_pipelines import Bulk, BulkError, Execution
-from headrace_pipelines.errors import EngineError, UpstreamError
+from headrace_pipelines.errors import EngineError
 from headrace_pipelines.registry.association import DOCUMENT_FINAL
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
-    from aiohttp import web
-
     from headrace.execution.choice import Attached
-    from headrace.ops.runner import PlannedRun, ThreadRun
+    from headrace.ops.runner import PlannedRun
     from headrace.protocol.indices.view import View
     from headrace.protocol.target import Target
     from headrace.server.components import Components
     from headrace.server.fast_path import InlinePipelines
-    from headrace.server.request import RequestContext
     from headrace.server.router import Match
-    from headrace.upstream.client import Answer
-    from headrace.upstream.pending import PendingResponse
-    from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import Run, Snapshot
-    from headrace_pipelines.errors import HeadraceError
+    from headrace_pipelines import Snapshot
     from headrace_pipelines.http1 import RequestHead
     from headrace_pipelines.registry.rollouts.running import RunningRollout
 
@@ -66,99 +55,6 @@ def may_run(snapshot: Snapshot, target: Target) -> bool:
         and not snapshot.has_dead_letters
         and target.values.keys() - NAMES <= PARAMETERS
     )
-
-
-@dataclass
-class WriteRun:
-    """A bulk whose pipelines have run (`server.fast_path.InlineRun`); a single document is a bulk of one."""
-
-    components: Components
-    parsed: Bulk
-    finish: Callable[[WriteRun], bool]
-    """Makes what is sent of what the pipelines have made; false for what only the handler can send."""
-    is_astray: Callable[[Bulk], bool]
-    thread: ThreadRun | None = None
-    body: bytes | memoryview | None = None
-    target: str | None = None
-    reads_answer: bool = False
-    pipelines: str = ""
-    noop: bytes | None = None
-    """The answer to a single document that was dropped."""
-    error: HeadraceError | None = None
-    """The error that answers the request."""
-    uncounted: UncountedRuns = field(default_factory=UncountedRuns)
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def later(self) -> asyncio.Future[Any] | None:
-        """The thread that is at work."""
-        return self.thread.done if self.thread is not None else None
-
-    def cancel(self) -> None:
-        """Ends what the thread does."""
-        if self.thread is not None:
-            self.thread.deadline.cancel()
-
-    def complete(self) -> bool:
-        """Takes over what the thread has made; false where only the handler can send it."""
-        thread, self.thread = self.thread, None
-        if thread is None:
-            return False
-        try:
-            run: Run | None = thread.done.result()
-        except EngineError as error:
-            self.error = error
-            return True
-        if run is not None:
-            self.uncounted.add(run)
-        return self.end([run.execution] if run is not None else [])
-
-    def end(self, executions: list[Execution]) -> bool:
-        """Makes what is sent after these runs; false, and they count nothing, where only the handler can send it."""
-        if executions:
-            self.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
-        done = not self.is_astray(self.parsed) and self.finish(self)
-        if not done:
-            self.settle(sent=False)
-        return done
-
-    def settle(self, *, sent: bool) -> None:
-        """Counts the runs if the request has left."""
-        self.uncounted.settle(sent=sent)
-
-    def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:
-        """The cluster's answer, or its items and ours. Raises UpstreamError, and the error of the request."""
-        if self.error is not None:
-            raise self.error
-        if response is None:
-            return WholeAnswer(200, self.noop if self.noop is not None else self._merged(None), self.pipelines)
-        body = None
-        if self.reads_answer and 200 <= response.status < 300 and response.is_json:
-            body = self._merged(response.body)
-        return WholeAnswer(response.status, body, self.pipelines)
-
-    def _merged(self, items: bytes | None) -> bytes:
-        try:
-            merged = self.parsed.merge(items, int((time.monotonic() - self.started) * 1000))
-        except BulkError as error:
-            raise UpstreamError(str(error)) from None
-        return self.components.without_secrets(merged)
-
-    async def resume(self, context: RequestContext, sent: PendingResponse | None) -> web.StreamResponse:
-        """Answers once the response is here whole; sends the request, if it has not left."""
-        if self.pipelines:
-            context.response_headers["X-Pipeline"] = self.pipelines
-        if not self.reads_answer:
-            if sent is None:
-                return await context.forward(self.body or b"", changed=True)
-            return await context.resume_forwarded(sent)
-        answer: Answer = (
-            await context.read_forwarded(sent)
-            if sent is not None
-            else await context.forward_buffered(self.body or b"", unfiltered=True)
-        )
-        merged = self._merged(answer.body) if answer.ok and answer.json else None
-        return await reply_answer(context, answer, merged)
 
 
 class InlineWrites:
@@ -229,7 +125,7 @@ class InlineWrites:
         try:
             done = all(self._ran(work, planned, plan.end, executions) for planned in plan.runs[: len(groups)])
         except EngineError as error:
-            work.error = error
+            work.error, done = error, True
             return work
         finally:
             if not done:

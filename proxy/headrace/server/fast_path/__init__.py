@@ -4,7 +4,7 @@ A task, a request object and several futures for each request cost more than eve
 (docs/decisions/041-front-door.md). Here a request is sent at once if it is here whole, a connection to a node is open,
 and its route passes (`routes`), or its pipelines are known and run on the event loop or one thread. Whatever is not as
 plain as that goes, or goes on, the way of all requests: a [`ForwardedRequest`] is handed over with its response
-pending, so that nothing is sent twice and every error has one shape.
+pending, or with what is to be sent, so that nothing is sent twice and every error has one shape.
 """
 
 from headrace.server.fast_path.forwarded import CLIENT_GONE, ForwardedRequest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.ops.logs.lines import CURRENT, RequestIds
@@ -69,36 +70,50 @@ class ForwardedRequest:
         self._in_flight = True
         if pending is not None:
             pending.listen(self._progress)
-        elif run is not None and run.later is not None:
-            run.later.add_done_callback(lambda _: self._go_on(run))
+        elif run is not None and run.running is not None:
+            run.running.add_done_callback(lambda _: self._go_on(run), context=Context())
         else:
             # Not at once: answers that follow each other would nest.
             asyncio.get_running_loop().call_soon(self._answer, None)
 
     def _go_on(self, run: InlineRun) -> None:
-        """Sends what a thread has made of the request."""
-        head = self._request.head
+        """Sends what a thread has made of the request. Whatever fails, the client is not left waiting."""
+        head, goes_on = self._request.head, True
+        before = CURRENT.set(RequestIds(head))
         try:
-            is_complete = run.complete()
-        except Exception:
+            if self._in_flight:
+                goes_on = self._adopted(run)
+            else:
+                run.abandon()
+        except BaseException:
             log.exception("an unexpected error in %s %s", head.method, head.target.partition("?")[0])
-            is_complete = False
-        if not self._in_flight:
-            run.settle(sent=False)
+            self._client.abort()
             return
-        if not is_complete:
-            self._request.forwarded = None
+        finally:
+            CURRENT.reset(before)
+        if not goes_on:
+            # A handler keeps the context in which it begins.
             self._hand_over()
-            return
+
+    def _adopted(self, run: InlineRun) -> bool:
+        """Sends the request, or has it answered; false where its handler has to."""
+        done = False
+        try:
+            done = run.adopt()
+        finally:
+            if not done:
+                run.settle(sent=False)
+        if not done:
+            self._request.forwarded = None
+            return False
         self._request.drop_body()
-        self.pending = self._forwarder.send(run, head, self._client)
+        self.pending = self._forwarder.send(run, self._request.head, self._client)
         run.settle(sent=True)
         if self.pending is not None:
             self.pending.listen(self._progress)
         elif run.body is None:
             self._answer(None)
-        else:
-            self._hand_over()
+        return self.pending is not None or run.body is None
 
     def _progress(self) -> None:
         """Answers the client if the response is here; hands over if it will not come whole."""
@@ -180,9 +195,13 @@ class ForwardedRequest:
         return await context.resume_forwarded(self.pending)
 
     def _hand_over(self) -> None:
+        """Has the handler go on: with the response, with what has been made, or, as one not forwarded, anew.
+
+        What has not left yet keeps its room.
+        """
         if self.pending is not None:
             self.pending.listen(None)
-        self._end()
+        self._end(releases=self.pending is not None)
         self._client.fall_back()
 
     def abandon(self) -> None:
@@ -197,10 +216,11 @@ class ForwardedRequest:
         if self.pending is not None:
             self.pending.close()
 
-    def _end(self) -> None:
+    def _end(self, *, releases: bool = True) -> None:
         if self._in_flight:
             self._in_flight = False
-            self._request.release()
+            if releases:
+                self._request.release()
             if self.route.creates:
                 self._forwarder.bypass.created()
             self._forwarder.metrics.end()

@@ -121,7 +121,7 @@ class FastForwarder:
         run = pipelines.run(request.head, text)
         if run is None:
             return None
-        if run.later is not None:
+        if run.running is not None:
             # Its handler may have to begin anew.
             _restore(request, text)
             return ForwardedRequest(self, request, None, route, client, run=run)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class InlineRun(Protocol):
     """A request whose pipelines have run on the event loop, or run on a thread.
 
-    `later`: a thread is at work; until it is done the run says nothing else. `target`: the new target, if it changes.
+    `running`: a thread is at work; until it is done the run says nothing else. `target`: the new target, if it changes.
     `reads_answer`: the response is worked on, so that it is asked for without a content coding. `pipelines`: as
     `X-Pipeline` says them.
     """
@@ -29,7 +29,7 @@ class InlineRun(Protocol):
     pipelines: str
 
     @property
-    def later(self) -> asyncio.Future[Any] | None:
+    def running(self) -> asyncio.Future[Any] | None:
         """The thread that is at work."""
         ...
 
@@ -38,8 +38,12 @@ class InlineRun(Protocol):
         """What they made of the request's; `None` where nothing goes to the cluster."""
         ...
 
-    def complete(self) -> bool:
-        """Takes over what the thread has made; false, and nothing happened, where the handler has to begin anew."""
+    def adopt(self) -> bool:
+        """Goes on with what the thread has made; false, and it counts nothing, where the handler has to begin anew."""
+        ...
+
+    def abandon(self) -> None:
+        """Counts what the thread has done for a client that is gone."""
         ...
 
     def cancel(self) -> None:
@@ -47,7 +51,7 @@ class InlineRun(Protocol):
         ...
 
     def settle(self, *, sent: bool) -> None:
-        """Counts the runs if the request has left; else the handler runs them again."""
+        """Counts the runs if the request has left; else they count nothing, and the handler runs them again."""
         ...
 
     def answer(self, response: BufferedResponse | None) -> WholeAnswer | None:

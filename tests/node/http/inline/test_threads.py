@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headrace.handlers.write.write_run import WriteRun
 from headrace.ops import runner
+from headrace.server.connection import ClientConnection
 from headrace.upstream.pool import ConnectionPool
 from headrace_pipelines.registry.cost import CostEstimate
 from tests.conftest import Http, native, ndjson, running_proxy, wasm
 from tests.node.http.inline.pairs import SHAPE, Pair
-from tests.node.http.inline.test_pipelines import BULKS, DOCUMENTS, PREDICT, named
+from tests.node.http.inline.test_pipelines import BULKS, DOCUMENTS, named
 from tests.node.http.inline.wire import Wire, all_free
 from tests.support import wat
 
@@ -125,8 +127,6 @@ async def test_a_client_that_hangs_up_ends_the_thread(
     await through.udf(f"{name}-u", wat.SPINS)
     await through.pipeline(name, "document", wasm("w", f"{name}-u"))
     await pair.make(document=name)
-    monkeypatch.setattr(CostEstimate, "predict", PREDICT)
-    monkeypatch.setattr(CostEstimate, "predict", lambda _self, _nbytes: 1e12)
     threads.clear()
     body = ndjson(*([{"index": {"_index": pair.fast}}, {"text": "x" * 900}] * 300))
     async with Wire(through, "/_bulk", body) as wire:
@@ -153,3 +153,77 @@ async def test_a_proxy_that_stops_answers_what_a_thread_works_on(
         came = await coming
     assert threads == [f"{name}@1"]
     assert came.count(b'"status":201') == 1000
+
+
+@pytest.mark.parametrize("astray", [False, True])
+async def test_a_bulk_keeps_its_room_in_the_hands_of_its_handler(
+    pair: Pair,
+    name: str,
+    through: Http,
+    threads: list[str],
+    budgets: set[BodyBudget],
+    monkeypatch: pytest.MonkeyPatch,
+    astray: bool,
+):
+    stages = [native("s", "set", field="_index", value="<{now/d}>")] if astray else SHAPE
+    await through.pipeline(name, "document", *stages)
+    held: list[bool] = []
+    fall_back = ClientConnection.fall_back
+
+    def watched(self: ClientConnection) -> None:
+        (budget,) = budgets
+        held.append(budget.free < budget.total)
+        fall_back(self)
+
+    monkeypatch.setattr(ClientConnection, "fall_back", watched)
+    if not astray:
+        monkeypatch.setattr(ConnectionPool, "try_forward", lambda *_, **__: None)
+    body = ndjson(*([{"index": {"_index": pair.fast}}, {"level": "x" * 900}] * 300))
+    async with Wire(through, f"/_bulk?pipeline={name}", body) as wire:
+        await wire.send(wire.head + body)
+        assert (await wire.answer()).count(b'"status":201') == 300
+    assert held == [True]
+    assert threads == [f"{name}@1"]
+    await all_free(budgets)
+
+
+@pytest.mark.parametrize("where", ["adopt", "settle"])
+async def test_whatever_fails_behind_a_thread_the_client_does_not_wait(
+    pair: Pair,
+    name: str,
+    through: Http,
+    threads: list[str],
+    budgets: set[BodyBudget],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+):
+    class PanicError(BaseException):
+        """As the engine's, which is no Exception."""
+
+    await named(pair, through, name, "attached")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise PanicError
+
+    monkeypatch.setattr(WriteRun, where, fail)
+    body = ndjson(*([{"index": {"_index": pair.fast}}, {"level": "x" * 900}] * 300))
+    async with Wire(through, "/_bulk", body) as wire:
+        await wire.send(wire.head + body)
+        async with asyncio.timeout(10):
+            assert await wire.reader.read() == b""
+    await all_free(budgets)
+    assert "an unexpected error in POST /_bulk" in caplog.text
+
+
+async def test_a_run_whose_client_is_gone_is_counted(pair: Pair, name: str, through: Http, threads: list[str]):
+    source = "def process(doc):\n    for _ in range(1000000):\n        pass\n    print('ran')\n    return doc\n"
+    await through.put(f"/_udf/{name}-u", {"language": "python", "source": source, "limits": {"timeout": "2s"}})
+    await through.pipeline(name, "document", {"name": "u", "type": "python", "config": {"udf_name": f"{name}-u"}})
+    body = ndjson({"index": {"_index": pair.fast}}, {"a": 1})
+    async with Wire(through, f"/_bulk?pipeline={name}", body) as wire:
+        await wire.send(wire.head + body, pause=0.02)
+    async with asyncio.timeout(10):
+        while '"total_executions":1' not in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", ""):
+            await asyncio.sleep(0.05)
+    assert '"current":0' in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", "")
