@@ -429,8 +429,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def shut_down(self) -> None:
         """Ends the connection with the request in progress; at once, if there is none."""
         self.stopping = True
-        request = self._request
-        if self._state is State.READING_BODY and request is not None and request.body.target is not None:
+        if self._state is State.READING_BODY and (request := self._request) and request.body.target is not None:
             # A long body, for which a handler has `shutdown_grace`.
             self._handle(request)
         if self._state in (State.FORWARDING, State.HANDLING, State.CLOSING) or self.transport is None:

@@ -76,7 +76,7 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
         return None
     names_all = _BOTH in target.values
     by_view = not names_all and not snapshot.bound.isdisjoint(DEFAULTS.values())
-    found = _attached(components, snapshot, expression, target) if by_view else {}
+    found = _attached(components, snapshot, expression, target) if by_view else _none(target)
     if found is None:
         return None
     for kind, pipeline in named.items():
@@ -102,6 +102,15 @@ def _named(snapshot: Snapshot, target: Target) -> dict[PipelineType, Pipeline | 
             if named[kind] is None:
                 return None
     return named
+
+
+def _none(target: Target) -> dict[Slot, Pipeline] | None:
+    """No default pipelines; `None` for options of the expression that are wrong."""
+    try:
+        expansion(target.values)
+    except HeadraceError:
+        return None
+    return {}
 
 
 def _attached(

@@ -45,11 +45,11 @@ class FastForwarder:
         """Whether a request would be forwarded once its body is here, and there is room for that."""
         head, length = request.head, request.head.length or 0
         route = self.bypass.decide(head.method, head.target)
-        if route is None or length <= SMALL_BODY:
-            return route is not None
-        if route.pipelines is None or request.is_sampled or length > self._max_run or not self._may_run(head):
+        if route is None or route.pipelines is None:
+            return route is not None and length <= SMALL_BODY
+        if request.is_sampled or length > self._max_run or not self._may_run(head):
             return False
-        return request.reserve(self._budget, length)
+        return length <= SMALL_BODY or request.reserve(self._budget, length)
 
     def forward(self, request: InboundRequest, client: ClientConnection) -> ForwardedRequest | None:
         """Sends a request on; `None`, with nothing taken, for one that is not for this path."""
@@ -141,7 +141,7 @@ class FastForwarder:
 
     def _has_room(self, request: InboundRequest, size: int) -> bool:
         """Whether a body of `size` bytes may be run here: it is small, or has room in the budget."""
-        return size <= SMALL_BODY or (size <= self._max_run and request.reserve(self._budget, size))
+        return size <= self._max_run and (size <= SMALL_BODY or request.reserve(self._budget, size))
 
     def _may_run(self, head: RequestHead) -> bool:
         """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""

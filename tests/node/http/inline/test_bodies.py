@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from headrace.upstream.pool import ConnectionPool
@@ -150,3 +152,27 @@ async def test_a_search_that_is_sent_again_names_no_pipeline(
     answer = await through.post(f"/{pair.fast}/_search?{parameter}={name}", {"size": 1})
     assert (answer.status, cut, len(pair.taken)) == (200, [1], 1), answer.body
     assert answer.headers["X-Pipeline"] == f"query={name}@1"
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/INDEX/_doc/1?pipeline=NAME", {"text": "x" * 20_000}),
+        ("/_bulk?pipeline=NAME", ndjson(*([{"index": {"_index": "INDEX"}}, {"drop": 1, "text": "x" * 900}] * 30))),
+        ("/INDEX/_search?search_pipeline=NAME", {"query": {"match": {"text": "x" * 20_000}}}),
+    ],
+)
+async def test_a_body_over_the_limit_is_refused(
+    session: Any, settings: Settings, name: str, target: str, body: Any, budgets: set[BodyBudget]
+):
+    async with running_proxy(msgspec.structs.replace(settings, max_body="10kb"), session) as own:
+        await own.pipeline(name, "document", *SHAPE)
+        await own.pipeline(name, "query", native("o", "oversample", sample_factor=2))
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        path = target.replace("NAME", name).replace("INDEX", name)
+        for pieces in ([text], [text[:100], text[100:]]):
+            async with Wire(own, path, text.replace(b"INDEX", name.encode())) as wire:
+                await wire.send(wire.head.replace(b"x-ndjson", b"json"), *pieces, pause=0.02)
+                assert (await wire.answer()).startswith(b"HTTP/1.1 413"), target
+        stats = (await own.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", "")
+        assert '"total_executions":1' not in stats

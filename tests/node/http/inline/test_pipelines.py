@@ -301,7 +301,8 @@ async def test_searches_that_name_pipelines(pair: Pair, name: str, through: Http
         answer = await pair.same("POST", f"/INDEX/_search?{parameters}", {"size": 1})
         ran = [f"{kind}={each}@1" for kind, each in zip(("query", "result"), runs, strict=True) if each]
         assert answer.headers["X-Pipeline"] == ",".join(ran)
-    for parameters in ("search_pipeline=absent", "query_pipeline=absent", "result_pipeline=_none"):
+    bad = f"search_pipeline={name}&expand_wildcards=bogus"
+    for parameters in ("search_pipeline=absent", "query_pipeline=absent", "result_pipeline=_none", bad):
         await pair.same("POST", f"/INDEX/_search?{parameters}", {"size": 1}, inline=False)
     twice = {"size": 1, "search_pipeline": name}
     await pair.same("POST", f"/INDEX/_search?search_pipeline={name}", twice, inline=False)

@@ -224,6 +224,8 @@ async def test_a_run_whose_client_is_gone_is_counted(pair: Pair, name: str, thro
     async with Wire(through, f"/_bulk?pipeline={name}", body) as wire:
         await wire.send(wire.head + body, pause=0.02)
     async with asyncio.timeout(10):
-        while '"total_executions":1' not in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", ""):
+        while '"total_executions":1' not in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(
+            " ", ""
+        ):
             await asyncio.sleep(0.05)
     assert '"current":0' in (await through.get(f"/_pipeline/{name}/_stats")).body.decode().replace(" ", "")
