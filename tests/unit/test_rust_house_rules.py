@@ -200,7 +200,6 @@ LONGER_FUNCTIONS = {
     "pipeline::apply::write": "one arm for each effect",
     "pipeline::batched::in_chunks": "the loop over chunks: its parts share six variables",
     "pipeline::condition::costs::of": "one arm for each kind of expression",
-    "pipeline::fused::run_partition": "the loop over documents: measured as one function",
     "regex::java::class::class_of": "the grammar of a class",
     "regex::java::class::item": "the grammar of a class",
     "regex::java::group": "one arm for each kind of group",
