@@ -41,10 +41,7 @@ PIPED = {
     "bulk of 1,000: one JSON-ABI UDF": "bulk of 1,000: all of it as one JSON-ABI UDF in C",
 }
 BESIDE = {
-    "bulk of 1,000: conditions that are false": "bulk of 1,000 whose conditions are all false",
     "search, passed beside pipelines of other indexes": "search passed beside pipelines of other indexes",
-    "search with a query and a result UDF": "search with a compiled query UDF and result UDF",
-    "mixed searches with a query and a result UDF": "the same, mixed searches",
 }
 
 

@@ -152,13 +152,6 @@ def table() -> list[Case]:
         Case("mixed documents by id, passed", gets("/i{}/_doc/{{id}}"), 3000, plain, unlike=True),
         Case("mixed bulks of 10, passed", bulks("/_bulk"), 1500, plain, unlike=True),
         Case("mixed bulks of 1,000, passed", bulks("/_bulk", 1000, 20), 400, plain, unlike=True),
-        Case(
-            "mixed searches with a query and a result UDF",
-            searches("/i{}/_search?query_pipeline=mask-query&result_pipeline=mask-result"),
-            1000,
-            ["headrace+pipelines", "headrace"],
-            unlike=True,
-        ),
         Case("mixed bulks of 10: built-ins", bulks("/_bulk?pipeline=native"), 1000, shaped, unlike=True),
         Case("bulk of 1,000, passed", http("POST", "/_bulk", thousand, nd), 400, plain),
         Case("bulk of 19,000, passed", http("POST", "/_bulk", many, nd), 30, plain),
@@ -174,17 +167,5 @@ def table() -> list[Case]:
             200,
             shaped,
         ),
-        Case(
-            "bulk of 1,000: conditions that are false",
-            http("POST", "/_bulk?pipeline=idle", thousand, nd),
-            200,
-            ["headrace+pipelines", "headrace", "aiohttp, uvloop"],
-        ),
         Case("bulk of 1,000: one JSON-ABI UDF", http("POST", "/_bulk?pipeline=compiled", thousand, nd), 200, shaped),
-        Case(
-            "search with a query and a result UDF",
-            http("POST", "/i/_search?query_pipeline=mask-query&result_pipeline=mask-result", query),
-            2000,
-            ["headrace+pipelines", "headrace"],
-        ),
     ]

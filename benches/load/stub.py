@@ -20,7 +20,10 @@ GROWN = "grown-%d-%d"
 """The names of further indexes, if there are any: with their number twice."""
 MORE = int(sys.argv[2]) if len(sys.argv) > 2 and __name__ == "__main__" else 0
 NAMES = [GROWN % (n, n) for n in range(MORE)]
-NAMES += ["i", *(f"{pipeline}-{n}" for pipeline in (*PIPELINES, "masked") for n in range(INDEXES))]
+NAMES += [
+    "i",
+    *(f"{name}{n}" for name in ("i", "masked-", *(f"{each}-" for each in PIPELINES)) for n in range(INDEXES)),
+]
 ALIASES = json.dumps({name: {"aliases": {}} for name in NAMES}).encode()
 RESOLVED = json.dumps(
     {"indices": [{"name": n, "attributes": ["open"]} for n in NAMES], "aliases": [], "data_streams": []}
