@@ -121,7 +121,7 @@ class BypassDecisions:
             return _NONE
         route, params = match = ROUTER.match(method, target.raw_segments)
         if any("pipeline" in name for name in target.values):
-            return self._with_pipelines(snapshot, match, target)
+            return self._with_pipelines(snapshot, match, target, named=True)
         if _passes(route, method, target.raw_segments, snapshot):
             creates = snapshot.protects and route.bulk
             if creates and target.has_any(SHOWS):
@@ -144,7 +144,7 @@ class BypassDecisions:
         over = self._over_indexes(snapshot, match, passed, target, slots)
         return _Decision(over, view) if over is not None else self._with_pipelines(snapshot, match, target)
 
-    def _with_pipelines(self, snapshot: Snapshot, match: Match, target: Target) -> _Decision:
+    def _with_pipelines(self, snapshot: Snapshot, match: Match, target: Target, *, named: bool = False) -> _Decision:
         """The route of a request whose pipelines, named or by the view at hand, run on the event loop, if they may."""
         if match.route.bulk and not inline_writes.may_run(snapshot, target):
             return _NONE
@@ -152,7 +152,6 @@ class BypassDecisions:
         pipelines = inline_writes.route(self._components, snapshot, view, match, target)
         pipelines = pipelines or inline_searches.route(self._components, snapshot, match, target)
         if pipelines is None:
-            named = any("pipeline" in name for name in target.values)
             # A name that is not ours is none whatever the view says.
             by_view = not named or not snapshot.bound.isdisjoint(inline_searches.DEFAULTS.values())
             return _Decision(None, view or _STALE) if by_view else _NONE

@@ -1,4 +1,4 @@
-"""Searches whose default pipelines run on the event loop.
+"""Searches whose pipelines, attached or named, run on the event loop.
 
 Query pipelines run before the request is sent, result pipelines on its answer. Whatever needs more (finals and masks,
 rollouts, cursors, names of the cluster's, parts over some indexes only) is left to the handlers, and so is an answer
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from headrace.protocol.indices.options import IndicesOptions
     from headrace.protocol.target import Target
     from headrace.server.components import Components
     from headrace.server.fast_path import InlinePipelines
@@ -76,7 +77,11 @@ def route(components: Components, snapshot: Snapshot, match: Match, target: Targ
         return None
     names_all = _BOTH in target.values
     by_view = not names_all and not snapshot.bound.isdisjoint(DEFAULTS.values())
-    found = _attached(components, snapshot, expression, target) if by_view else _none(target)
+    try:
+        options = expansion(target.values)
+        found = _attached(components, snapshot, expression, options) if by_view else {}
+    except HeadraceError:
+        return None
     if found is None:
         return None
     for kind, pipeline in named.items():
@@ -104,23 +109,14 @@ def _named(snapshot: Snapshot, target: Target) -> dict[PipelineType, Pipeline | 
     return named
 
 
-def _none(target: Target) -> dict[Slot, Pipeline] | None:
-    """No default pipelines; `None` for options of the expression that are wrong."""
-    try:
-        expansion(target.values)
-    except HeadraceError:
-        return None
-    return {}
-
-
 def _attached(
-    components: Components, snapshot: Snapshot, expression: str, target: Target
+    components: Components, snapshot: Snapshot, expression: str, options: IndicesOptions
 ) -> dict[Slot, Pipeline] | None:
-    """The default pipelines of the indexes; `None` where the view at hand does not tell them, or they differ."""
-    try:
-        reading = components.resolver.current(expression, expansion(target.values))
-    except HeadraceError:
-        return None
+    """The default pipelines of the indexes; `None` where the view at hand does not tell them, or they differ.
+
+    Raises MissingIndexError.
+    """
+    reading = components.resolver.current(expression, options)
     if reading is None or reading.registry or reading.remote:
         return None
     assigned = choice.assignments(snapshot, reading.targets, DEFAULTS.values())
