@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
@@ -14,24 +14,22 @@ V = TypeVar("V")
 class BoundedCache(Generic[K, V]):
     """Holds at most `size` entries; a further one replaces the oldest. Not for use from several threads at once."""
 
-    __slots__ = ("_entries", "_size", "_validity")
+    __slots__ = ("_entries", "_first", "_second", "_size", "get")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._entries: dict[K, V] = {}
-        self._validity: tuple[object, ...] = ()
+        self.get: Callable[[K], V | None] = self._entries.get
+        """Gives the entry of a key, if there is one; a bound method, since many requests ask many times."""
+        self._first: object = None
+        self._second: object = None
 
-    def valid_for(self, *objects: object) -> BoundedCache[K, V]:
-        """This cache, emptied unless `objects` are the ones of the last call: entries follow from them alone."""
-        validity = self._validity
-        if len(validity) != len(objects) or any(a is not b for a, b in zip(validity, objects, strict=True)):
+    def valid_for(self, first: object, second: object = None) -> BoundedCache[K, V]:
+        """This cache, emptied unless the objects are those of the last call: entries follow from them alone."""
+        if self._first is not first or self._second is not second:
             self._entries.clear()
-            self._validity = objects
+            self._first, self._second = first, second
         return self
-
-    def get(self, key: K) -> V | None:
-        """The entry of a key, if there is one."""
-        return self._entries.get(key)
 
     def set(self, key: K, value: V) -> None:
         """Adds or replaces an entry."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 FIXED = 4096
 """The fixed cost of a run, as bytes of documents that take the same time."""
+MEASURED = 8
+"""One in so many short runs is measured: the clock of a thread is a system call, which costs as much as some stages."""
 FORGET = 0.1
 """Weight of a faster run in the estimate; a slower run replaces the estimate."""
 
@@ -13,6 +15,12 @@ class CostEstimate:
 
     def __init__(self) -> None:
         self._ns: float | None = None
+        self._turn = 0
+
+    def is_due(self) -> bool:
+        """Whether the next of many short runs is to be measured."""
+        self._turn = (self._turn + 1) % MEASURED
+        return not self._turn or self._ns is None
 
     def observe(self, nbytes: int, ns: int) -> None:
         """Takes in a run over `nbytes` of documents that took `ns` of CPU time."""

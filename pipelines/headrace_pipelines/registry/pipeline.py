@@ -91,6 +91,11 @@ class Pipeline:
         return list(_leaves([*self.stages, *self.handlers]))
 
     @cached_property
+    def passes(self) -> int:
+        """How often a run reads the bytes of a document at most: once for each stage, and once before them."""
+        return len(self.nodes) + 1
+
+    @cached_property
     def inline_safe(self) -> bool:
         """Whether a small batch takes little time for sure: no UDF, no regular expression, no waiting for retries."""
         slow = self.may_sleep or any(node.runner.slow for node in self.nodes)

@@ -225,8 +225,13 @@ def header(runs: list[tuple[Slot, Execution]]) -> str:
     A pipeline that ran several times is named once; candidates of rollouts are named in `canary`, too.
     The hits are those that were left out because nobody can read them.
     """
-    text = ",".join(dict.fromkeys(f"{slot.field}={run.pipeline}" for slot, run in runs))
-    if all(run.is_plain for _, run in runs):
+    names: dict[str, None] = {}
+    is_plain = True
+    for slot, run in runs:
+        names[f"{slot.field}={run.pipeline}"] = None
+        is_plain = is_plain and run.is_plain
+    text = ",".join(names)
+    if is_plain:
         return text
     if canaries := dict.fromkeys(run.pipeline for _, run in runs if run.canary):
         text += f";canary={'+'.join(canaries)}"

@@ -43,22 +43,9 @@ INLINE_SECONDS = 0.005
 """Seconds after which a run on the event loop, or all those of a request, are ended and start again on a thread."""
 
 
-def _work(pipeline: Pipeline, nbytes: int) -> int:
-    return nbytes * (len(pipeline.nodes) + 1)
-
-
 def _is_safe(pipeline: Pipeline, nbytes: int) -> bool:
     """Whether a run over so many bytes is surely short."""
-    return pipeline.inline_safe and _work(pipeline, nbytes) <= INLINE_WORK
-
-
-def _in_time(pipeline: Pipeline, work: Callable[[], FusedRun], *, measured: bool) -> FusedRun | None:
-    """The run that `work` makes, `None` for one that is late; `measured`: its time counts for the cost estimate."""
-    start = time.thread_time_ns() if measured else 0
-    run = work()
-    if measured and run.nbytes:
-        pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
-    return None if run.late else run
+    return pipeline.inline_safe and nbytes * pipeline.passes <= INLINE_WORK
 
 
 class Uncounted(Protocol):
@@ -92,15 +79,17 @@ class UncountedRuns:
 
     def settle(self, *, sent: bool) -> None:
         """Counts them if the request has left, else forgets them: it is done anew. A second call has no effect."""
-        runs, self._runs = self._runs, []
-        counts, self._counts = self._counts, []
-        for run in runs:
-            if sent:
-                run.count()
-            else:
-                run.forget()
-        for count in counts if sent else ():
-            count()
+        if self._runs:
+            runs, self._runs = self._runs, []
+            for run in runs:
+                if sent:
+                    run.count()
+                else:
+                    run.forget()
+        if self._counts:
+            counts, self._counts = self._counts, []
+            for count in counts if sent else ():
+                count()
 
 
 class ThreadRun(NamedTuple):
@@ -269,26 +258,26 @@ class Runner:
         nbytes = batch.nbytes
         if self._share(pipeline, nbytes) > 1:
             return None
-        work = partial(attempt_fused, fused, batch, min(self._timeout, INLINE_SECONDS))
-        return _in_time(pipeline, work, measured=not _is_safe(pipeline, nbytes))
+        return self._fused(pipeline, fused, batch, INLINE_SECONDS, measured=not _is_safe(pipeline, nbytes))
 
     def plan(self, parsed: Bulk, groups: Collection[tuple[Pipeline, list[int]]]) -> InlinePlan | None:
         """The runs of pipelines over the documents of a bulk; `None` where not all of them can be on the event loop.
 
         Nothing has run then: no work is done twice. All of them have the time of one.
         """
-        whole = parsed.nbytes
-        if all(_is_safe(pipeline, whole) for pipeline, _ in groups):
-            lengths = [0] * len(groups)
-        else:
-            lengths = parsed.nbytes_of([keys for _, keys in groups])
+        lengths, whole = None, parsed.nbytes
+        for pipeline, _ in groups:
+            if not _is_safe(pipeline, whole):
+                lengths = parsed.nbytes_of([keys for _, keys in groups])
+                break
         runs, taken = [], 0.0
-        for (pipeline, keys), nbytes in zip(groups, lengths, strict=True):
-            measured, idle = not _is_safe(pipeline, nbytes), None
+        for at, (pipeline, keys) in enumerate(groups):
+            measured, idle = lengths is not None and not _is_safe(pipeline, lengths[at]), None
             if (measured or pipeline.fused is None) and pipeline.conditions:
                 idle = parsed.ruled_out(keys, pipeline.conditions)
-            if idle is None:
-                taken += self._share(pipeline, nbytes)
+            # Those that are safe for the whole are so together, too.
+            if idle is None and lengths is not None:
+                taken += self._share(pipeline, lengths[at])
                 if taken > 1:
                     return None
             runs.append(PlannedRun(pipeline, keys, idle, measured))
@@ -296,11 +285,10 @@ class Runner:
 
     def attempt_planned(self, planned: PlannedRun, fused: FusedPipeline, parsed: Bulk, end: float) -> FusedRun | None:
         """A run of a plan in one call of the engine; `None` where the time of the plan is over before it is done."""
-        seconds = min(self._timeout, end - time.monotonic())
+        seconds = end - time.monotonic()
         if seconds <= 0:
             return None
-        work = partial(attempt_fused, fused, parsed, seconds, planned.keys, asked=planned.measured)
-        return _in_time(planned.pipeline, work, measured=planned.measured)
+        return self._fused(planned.pipeline, fused, parsed, seconds, planned.keys, measured=planned.measured)
 
     def attempt_in_plan(self, pipeline: Pipeline, batch: Batch, end: float) -> Run | None:
         """The same stage by stage; `batch` is spent where the time is over."""
@@ -311,16 +299,35 @@ class Runner:
         self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch, end: float
     ) -> FusedRun | None:
         """The same in one call of the engine."""
-        seconds = min(self._timeout, end - time.monotonic())
+        seconds = end - time.monotonic()
         if seconds <= 0:
             return None
-        work = partial(attempt_fused, fused, batch, seconds)
-        return _in_time(pipeline, work, measured=not _is_safe(pipeline, batch.nbytes))
+        return self._fused(pipeline, fused, batch, seconds, measured=not _is_safe(pipeline, batch.nbytes))
+
+    def _fused(
+        self,
+        pipeline: Pipeline,
+        fused: FusedPipeline,
+        documents: Batch | Bulk,
+        seconds: float,
+        keys: list[int] | None = None,
+        *,
+        measured: bool,
+    ) -> FusedRun | None:
+        """A run in one call of the engine, `None` for one that is late; `measured`: it counts for the cost estimate."""
+        is_due = measured and pipeline.cost.is_due()
+        start = time.thread_time_ns() if is_due else 0
+        run = attempt_fused(fused, documents, min(self._timeout, seconds), keys, asked=measured)
+        if is_due and run.nbytes:
+            pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
+        elif measured and run.late:
+            pipeline.cost.observe(run.nbytes, run.duration_ns)
+        return None if run.late else run
 
     def _share(self, pipeline: Pipeline, nbytes: int) -> float:
         """The part of the event loop's time for runs that one over so many bytes takes; above 1: it is no such run."""
         if _is_safe(pipeline, nbytes):
-            return _work(pipeline, nbytes) / INLINE_WORK
+            return nbytes * pipeline.passes / INLINE_WORK
         if pipeline.may_sleep or nbytes > INLINE_BYTES:
             return float("inf")
         return pipeline.cost.predict(nbytes) / self._max_inline_ns

@@ -87,7 +87,8 @@ class ConnectionPool:
 
     def has_idle(self, node: str) -> bool:
         """Whether a connection to a node is open that nobody uses."""
-        return self._node(node).has_idle
+        found = self._nodes.get(node)
+        return found is not None and found.has_idle
 
     def try_forward(
         self,

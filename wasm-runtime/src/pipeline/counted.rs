@@ -83,6 +83,8 @@ pub(crate) struct FusedRun {
     /// Whether it let a response pass by that cannot be read.
     passed_by: bool,
     documents: Documents,
+    /// Nanoseconds by the wall clock, without the wait for the interpreter.
+    #[pyo3(get)]
     duration_ns: u64,
     /// Bytes of the documents.
     #[pyo3(get)]

@@ -101,7 +101,7 @@ async def update(context: RequestContext) -> web.StreamResponse:
 
 def plain(body: bytes) -> bytes:
     """A document without comments, which the cluster passes over; one to the line's end would go on in one line."""
-    return plain_json(body) or body if b"//" in body or b"/*" in body else body
+    return plain_json(body) or body if b"/" in body and (b"//" in body or b"/*" in body) else body
 
 
 async def _dead(context: RequestContext, dead: Reply) -> web.StreamResponse:

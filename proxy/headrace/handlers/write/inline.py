@@ -77,28 +77,35 @@ class InlineWrites:
     def groups(self, parsed: Bulk) -> dict[str, document_run.Group] | None:
         """The pipelines of a bulk's targets, whose names are taken out of it; `None` where nothing here tells them."""
         found: dict[str, document_run.Group] = {}
+        find = self._attachments.find if self._attachments is not None else self._unknown
         for key, (index, name, writes) in enumerate(parsed.targets()):
             if index is None or not writes:
                 if index is None or name is not None or registry_guard.names_registry(index, self._registry):
                     return None
                 continue
-            attached = self._of(index, name)
+            attached = find(index) if name is None and self.by_view else self._named(index, name)
             if attached is None or not attached.plain:
                 return None
             if name is not None:
                 parsed.strip_pipeline(key)
             if attached.pipeline is not None:
                 label = attached.pipeline.label
-                found.setdefault(label, (attached.pipeline, []))[1].append(key)
-                if attached.rollout is not None:
-                    self._rollouts[label] = attached.rollout
+                group = found.get(label)
+                if group is None:
+                    found[label] = (attached.pipeline, [key])
+                    if attached.rollout is not None:
+                        self._rollouts[label] = attached.rollout
+                else:
+                    group[1].append(key)
         return found
 
-    def _of(self, index: str | None, name: str | None) -> Attached | None:
-        """The pipeline of a write to `index`, of which the action names `name`; `None` for its handler to say."""
-        if name is None and self._default is None:
-            return self._attachments.find(index) if self._attachments is not None else None
-        if index is not None and registry_guard.names_registry(index, self._registry):
+    def _unknown(self, index: str | None) -> Attached | None:
+        """No view is at hand that tells what is attached to an index."""
+        return None
+
+    def _named(self, index: str, name: str | None) -> Attached | None:
+        """The pipeline of a write to `index` by the name in its action, or by the URL; `None` for its handler to say."""
+        if registry_guard.names_registry(index, self._registry):
             return None
         return self._default if name is None else choice.of_name(self._snapshot, name)
 
@@ -109,11 +116,12 @@ class InlineWrites:
 
         `finish` as [`WriteRun`] has it.
         """
-        # There is to be time for the candidates, too.
-        candidates = [
-            (self._rollouts[label].candidate, groups[label][1]) for label in groups if label in self._rollouts
-        ]
         work = WriteRun(self.components, parsed, finish, self._is_astray)
+        candidates: list[document_run.Group] = []
+        if self._rollouts:
+            # There is to be time for the candidates, too.
+            split = [label for label in groups if label in self._rollouts]
+            candidates = [(self._rollouts[label].candidate, groups[label][1]) for label in split]
         plan = self.components.runner.plan(parsed, [*groups.values(), *candidates])
         if plan is None:
             if len(groups) == 1 and not candidates:
@@ -123,19 +131,22 @@ class InlineWrites:
         executions: list[Execution] = []
         done = False
         try:
-            done = all(self._ran(work, planned, plan.end, executions) for planned in plan.runs[: len(groups)])
+            for planned in plan.runs[: len(groups)]:
+                if not self._ran(work, planned, plan.end, executions):
+                    return None
+            done = True
         except EngineError as error:
             work.error, done = error, True
             return work
         finally:
             if not done:
                 work.settle(sent=False)
-        return work if done and work.end(executions) else None
+        return work if work.end(executions) else None
 
     def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[Execution]) -> bool:
         """Runs one pipeline over its documents; false where the time is over before it is done."""
         parsed, runner, pipeline = work.parsed, self.components.runner, planned.pipeline
-        rollout = self._rollouts.get(pipeline.label)
+        rollout = self._rollouts.get(pipeline.label) if self._rollouts else None
         if rollout is not None:
             return self._ran_versions(work, rollout, planned, end, executions)
         if planned.idle is not None:
@@ -180,7 +191,9 @@ class InlineWrites:
     def _is_astray(self, parsed: Bulk) -> bool:
         """Whether a stage has sent a document to the registry, or to date math: then more has to be said."""
         moved = parsed.indexes(moved=True)
-        return any(index and (dated(index) or registry_guard.names_registry(index, self._registry)) for index in moved)
+        return bool(moved) and any(
+            index and (dated(index) or registry_guard.names_registry(index, self._registry)) for index in moved
+        )
 
 
 def route(
@@ -263,17 +276,17 @@ class InlineDocument:
 
     def run(self, head: RequestHead, text: bytes) -> WriteRun | None:
         """Runs the pipelines of a document; `None` for one that is not plain."""
-        inline, path = self._inline, head.target.partition("?")[0]
-        id_ = unquote(path.rpartition("/")[2]) if self._by_id else None
+        inline = self._inline
+        id_ = unquote(_path(head).rpartition("/")[2]) if self._by_id else None
         body = document.plain(text)
         parsed = Bulk.single(as_single_line(body), index=self._index, id=id_, creates=self._creates)
         groups = self._groups = self._groups or inline.groups(parsed)
-        return inline.over(parsed, groups, partial(self._finish, path, id_, body)) if groups is not None else None
+        return inline.over(parsed, groups, partial(self._finish, head, id_, body)) if groups is not None else None
 
-    def _finish(self, path: str, id_: str | None, body: bytes, work: WriteRun) -> bool:
+    def _finish(self, head: RequestHead, id_: str | None, body: bytes, work: WriteRun) -> bool:
         """Puts the document back into its request; false for one that stages have moved, or made several of."""
         if self._query is not None:
-            work.target = path + self._query
+            work.target = _path(head) + self._query
         state, failure = work.parsed.outcome(0)
         if failure is not None:
             work.error = work.components.stage_error(*failure)
@@ -285,3 +298,7 @@ class InlineDocument:
         else:
             return False
         return True
+
+
+def _path(head: RequestHead) -> str:
+    return head.target.partition("?")[0]
