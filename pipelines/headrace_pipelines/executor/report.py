@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +56,7 @@ class StageTime:
     duration_ns: int
 
 
-@dataclass
-class Execution:
+class Execution(msgspec.Struct):
     """The report of a run. `skipped` names stages that did not do their work.
 
     `trace` and `stages` are filled on request.
@@ -68,7 +69,7 @@ class Execution:
     """
 
     pipeline: str
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[str] = []
     trace: list[dict[str, Any]] | None = None
     failures: int = 0
     duration_ns: int = 0
@@ -76,7 +77,7 @@ class Execution:
     hits_passed: int = 0
     tolerated: int = 0
     canary: bool = False
-    stages: list[StageTime] = field(default_factory=list)
+    stages: list[StageTime] = []
 
     @property
     def is_plain(self) -> bool:
@@ -149,9 +150,12 @@ def count_stage(pipeline: Pipeline, stage: StageNode, run: StageRun, options: Ru
 
 def count_fused(pipeline: Pipeline, run: FusedRun) -> int:
     """Counts a run by the engine, and keeps its errors and log lines; gives the failures of stages that went on."""
+    telling = run.count()
+    if not telling:
+        return 0
     tolerated = dict[int, int]()
     # Each of its stages does work, and has no other within.
-    for at, stage_run in run.count():
+    for at, stage_run in telling:
         stage = pipeline.nodes[at]
         _keep_samples(pipeline, stage, stage_run, logged=True)
         if stage_run.failures and not stage.policy.aborts(pipeline.fails_closed):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
 
 from headrace_pipelines import (
     Deadline,
@@ -22,13 +25,13 @@ from headrace_pipelines import (
     run_uncounted,
 )
 from headrace_pipelines.errors import OverloadedError
+from headrace_pipelines.registry import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from headrace.settings import Settings
     from headrace_pipelines import Batch, Bulk, Execution, FusedPipeline, FusedRun, Run
-    from headrace_pipelines.registry import Pipeline
 
 INLINE_WORK = 3 << 20
 """Maximum of bytes times (stages + 1) for a run of fast built-ins on the event loop: about a millisecond, which is
@@ -58,12 +61,11 @@ class Uncounted(Protocol):
         """Takes back what was noted of it: it is done anew."""
 
 
-class UncountedRuns:
+class UncountedRuns(msgspec.Struct):
     """Runs of a request on the fast path that are done: they count once it has left."""
 
-    def __init__(self) -> None:
-        self._runs: list[Uncounted] = []
-        self._counts: list[Callable[[], object]] = []
+    _runs: list[Uncounted] = []
+    _counts: list[Callable[[], object]] = []
 
     def add(self, run: Uncounted) -> None:
         """Adds a run stage by stage, or one that counts itself."""
@@ -99,7 +101,7 @@ class ThreadRun(NamedTuple):
     deadline: Deadline
 
 
-class PlannedRun(NamedTuple):
+class PlannedRun(msgspec.Struct):
     """A pipeline over the documents of a bulk at the targets `keys`, which may be tried on the event loop.
 
     `idle`: the number of documents where none meets a condition of the pipeline, so that it has nothing to do.
@@ -112,7 +114,7 @@ class PlannedRun(NamedTuple):
     measured: bool
 
 
-class InlinePlan(NamedTuple):
+class InlinePlan(msgspec.Struct):
     """The runs of a bulk on the event loop, and when they have to end, by `time.monotonic`."""
 
     runs: list[PlannedRun]
@@ -256,9 +258,10 @@ class Runner:
     def attempt_fused(self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch) -> FusedRun | None:
         """The same in one call of the engine."""
         nbytes = batch.nbytes
-        if self._share(pipeline, nbytes) > 1:
+        measured = not _is_safe(pipeline, nbytes)
+        if measured and self._predicted_share(pipeline, nbytes) > 1:
             return None
-        return self._fused(pipeline, fused, batch, INLINE_SECONDS, measured=not _is_safe(pipeline, nbytes))
+        return self._fused(pipeline, fused, batch, INLINE_SECONDS, measured=measured)
 
     def plan(self, parsed: Bulk, groups: Collection[tuple[Pipeline, list[int]]]) -> InlinePlan | None:
         """The runs of pipelines over the documents of a bulk; `None` where not all of them can be on the event loop.
@@ -328,6 +331,10 @@ class Runner:
         """The part of the event loop's time for runs that one over so many bytes takes; above 1: it is no such run."""
         if _is_safe(pipeline, nbytes):
             return nbytes * pipeline.passes / INLINE_WORK
+        return self._predicted_share(pipeline, nbytes)
+
+    def _predicted_share(self, pipeline: Pipeline, nbytes: int) -> float:
+        """The same for a run that is not surely short."""
         if pipeline.may_sleep or nbytes > INLINE_BYTES:
             return float("inf")
         return pipeline.cost.predict(nbytes) / self._max_inline_ns

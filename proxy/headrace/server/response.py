@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from http.client import responses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import hdrs, web
 
 from headrace.http1.framing import LAST_CHUNK, MAX_JOINED_BYTES, chunk
@@ -128,7 +129,7 @@ def _write_whole(transport: asyncio.Transport, head: ResponseHead, body: bytes, 
         transport.writelines((head.client_head(len(body), more), body))
 
 
-class WholeAnswer(NamedTuple):
+class WholeAnswer(msgspec.Struct):
     """An answer that is written at once.
 
     `body`: `None` for that of the cluster's response as it came. `pipelines`: as `X-Pipeline` says them.

@@ -7,8 +7,11 @@ that is long or takes long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from headrace.execution import choice
 from headrace.execution.choice import ScopedPipeline
@@ -24,8 +27,6 @@ from headrace_pipelines.errors import EngineError, HeadraceError, StageError
 from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aiohttp import web
 
     from headrace.protocol.indices.options import IndicesOptions
@@ -148,14 +149,13 @@ class InlineSearch:
         if DEFAULTS[QUERY] not in self.found:
             return work
         try:
-            work.body = work.through(QUERY, text.strip())
+            work.body = work.through(DEFAULTS[QUERY], text.strip())
         except (EngineError, StageError) as error:
             work.body, work.error = None, error
         return work if work.body is not None or work.error is not None else None
 
 
-@dataclass
-class InlineSearchRun:
+class InlineSearchRun(msgspec.Struct):
     """A search whose query pipeline has run (`server.fast_path.InlineRun`)."""
 
     search: InlineSearch
@@ -167,15 +167,14 @@ class InlineSearchRun:
     """The error that its query pipeline ends it with."""
     ctx: bytes | None = None
     running: asyncio.Future[Any] | None = None
-    runs: list[tuple[Slot, Execution]] = field(default_factory=list)
-    _uncounted: UncountedRuns = field(default_factory=UncountedRuns)
+    runs: list[tuple[Slot, Execution]] = []
+    _uncounted: UncountedRuns = msgspec.field(default_factory=UncountedRuns)
     _response: Answer | None = None
     """The cluster's answer, where its pipeline takes longer than the event loop can wait."""
 
-    def through(self, kind: PipelineType, text: bytes) -> bytes | None:
-        """`text` after the pipeline of a type; `None` where that belongs on a thread. Raises StageError."""
-        slot = DEFAULTS[kind]
-        batch = Batch.of(kind.value, text, index=self.search.index, ctx=self.ctx)
+    def through(self, slot: Slot, text: bytes) -> bytes | None:
+        """`text` after the pipeline of a default slot; `None` where that belongs on a thread. Raises StageError."""
+        batch = Batch.of(slot.field, text, index=self.search.index, ctx=self.ctx)
         execution = self._ran(self.search.found[slot], batch)
         if execution is None:
             return None
@@ -224,7 +223,7 @@ class InlineSearchRun:
         if not response.is_json:
             _whole(response).require_json()
         try:
-            body = self.through(RESULT, response.body)
+            body = self.through(DEFAULTS[RESULT], response.body)
         finally:
             self.settle(sent=True)
         if body is None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from headrace.server.router import Match
     from headrace_pipelines import Snapshot
     from headrace_pipelines.http1 import RequestHead
+    from headrace_pipelines.registry.association import Slot
     from headrace_pipelines.registry.rollouts.running import RunningRollout
 
 PARAMETERS = frozenset({"refresh", "timeout", "wait_for_active_shards"})
@@ -104,7 +105,7 @@ class InlineWrites:
         return None
 
     def _named(self, index: str, name: str | None) -> Attached | None:
-        """The pipeline of a write to `index` by the name in its action, or by the URL; `None` for its handler to say."""
+        """The pipeline of a write to `index` by the name in its action or URL; `None` for its handler to say."""
         if registry_guard.names_registry(index, self._registry):
             return None
         return self._default if name is None else choice.of_name(self._snapshot, name)
@@ -128,7 +129,7 @@ class InlineWrites:
                 ((pipeline, keys),) = groups.values()
                 work.thread = self.components.runner.start(pipeline, parsed, keys)
             return work if work.thread is not None else None
-        executions: list[Execution] = []
+        executions: list[tuple[Slot, Execution]] = []
         done = False
         try:
             for planned in plan.runs[: len(groups)]:
@@ -143,7 +144,7 @@ class InlineWrites:
                 work.settle(sent=False)
         return work if work.end(executions) else None
 
-    def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[Execution]) -> bool:
+    def _ran(self, work: WriteRun, planned: PlannedRun, end: float, executions: list[tuple[Slot, Execution]]) -> bool:
         """Runs one pipeline over its documents; false where the time is over before it is done."""
         parsed, runner, pipeline = work.parsed, self.components.runner, planned.pipeline
         rollout = self._rollouts.get(pipeline.label) if self._rollouts else None
@@ -152,7 +153,7 @@ class InlineWrites:
         if planned.idle is not None:
             if planned.idle:
                 work.uncounted.add_idle(pipeline, planned.idle)
-                executions.append(Execution(pipeline.label))
+                executions.append((DEFAULT, Execution(pipeline.label)))
             return True
         if pipeline.fused is not None:
             fused_run = runner.attempt_planned(planned, pipeline.fused, parsed, end)
@@ -160,7 +161,7 @@ class InlineWrites:
                 return False
             if len(fused_run):
                 work.uncounted.add_fused(pipeline, fused_run)
-                executions.append(Execution(pipeline.label, fused_run.skipped))
+                executions.append((DEFAULT, Execution(pipeline.label, fused_run.skipped)))
             return True
         batch = parsed.batch(planned.keys)
         if not len(batch):
@@ -169,12 +170,17 @@ class InlineWrites:
         if run is None:
             return False
         work.uncounted.add(run)
-        executions.append(run.execution)
+        executions.append((DEFAULT, run.execution))
         parsed.absorb(batch)
         return True
 
     def _ran_versions(
-        self, work: WriteRun, rollout: RunningRollout, planned: PlannedRun, end: float, executions: list[Execution]
+        self,
+        work: WriteRun,
+        rollout: RunningRollout,
+        planned: PlannedRun,
+        end: float,
+        executions: list[tuple[Slot, Execution]],
     ) -> bool:
         """The same of a pipeline with a rollout, whose versions run each over its part."""
         batch = work.parsed.batch(planned.keys)
@@ -183,7 +189,7 @@ class InlineWrites:
         ran = splits.attempt(rollout, batch, end, work.uncounted)
         if ran is None:
             return False
-        executions += ran
+        executions += [(DEFAULT, execution) for execution in ran]
         if ran:
             work.parsed.absorb(batch)
         return True

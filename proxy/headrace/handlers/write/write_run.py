@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from headrace.execution import choice
 from headrace.execution.document_run import DEFAULT
-from headrace.ops.runner import UncountedRuns
+from headrace.ops.runner import ThreadRun, UncountedRuns
+from headrace.server.components import Components
 from headrace.server.reply import reply_answer
 from headrace.server.response import WholeAnswer
-from headrace_pipelines import BulkError
-from headrace_pipelines.errors import EngineError, UpstreamError
+from headrace_pipelines import Bulk, BulkError
+from headrace_pipelines.errors import EngineError, HeadraceError, UpstreamError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from aiohttp import web
 
-    from headrace.ops.runner import ThreadRun
-    from headrace.server.components import Components
     from headrace.server.request import RequestContext
     from headrace.upstream.client import Answer
     from headrace.upstream.pending import PendingResponse
     from headrace.upstream.response import BufferedResponse
-    from headrace_pipelines import Bulk, Execution, Run
-    from headrace_pipelines.errors import HeadraceError
+    from headrace_pipelines import Execution, Run
+    from headrace_pipelines.registry.association import Slot
 
 
-@dataclass
-class WriteRun:
+class WriteRun(msgspec.Struct):
     """A bulk whose pipelines have run (`server.fast_path.InlineRun`); a single document is a bulk of one."""
 
     components: Components
@@ -48,8 +47,8 @@ class WriteRun:
     """The answer to a single document that was dropped."""
     error: HeadraceError | None = None
     """The error that answers the request."""
-    uncounted: UncountedRuns = field(default_factory=UncountedRuns)
-    started: float = field(default_factory=time.monotonic)
+    uncounted: UncountedRuns = msgspec.field(default_factory=UncountedRuns)
+    started: float = msgspec.field(default_factory=time.monotonic)
 
     @property
     def running(self) -> asyncio.Future[Any] | None:
@@ -81,12 +80,12 @@ class WriteRun:
             return True
         if run is not None:
             self.uncounted.add(run)
-        return self.end([run.execution] if run is not None else [])
+        return self.end([(DEFAULT, run.execution)] if run is not None else [])
 
-    def end(self, executions: list[Execution]) -> bool:
+    def end(self, executions: list[tuple[Slot, Execution]]) -> bool:
         """Makes what is sent after these runs; false, and they count nothing, where only the handler can send it."""
         if executions:
-            self.pipelines = choice.header([(DEFAULT, execution) for execution in executions])
+            self.pipelines = choice.header(executions)
         finish, self.finish = self.finish, None
         done = finish is not None and not self.is_astray(self.parsed) and finish(self)
         if not done:

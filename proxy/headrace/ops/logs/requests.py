@@ -55,11 +55,8 @@ class RequestLog:
         self._slow_stage_ns = int(settings.seconds("slow_stage") * 1e9)
         self.enabled = self._mode != "off" or self._slow_request > 0
         """Whether it wants to hear of requests."""
-
-    @property
-    def times_stages(self) -> bool:
+        self.times_stages = self._slow_stage_ns > 0
         """Whether it wants to hear of slow stages."""
-        return self._slow_stage_ns > 0
 
     def finish(self, request: FinishedRequest) -> None:
         """A request has been answered."""
