@@ -79,7 +79,7 @@ class BypassDecisions:
             snapshot = self._components.registry.snapshot
         except RegistryError:
             return None
-        if versions.waits(self._components.registry):
+        if versions.waits(self._components.registry, snapshot):
             return None
         self._decisions.valid_for(snapshot)
         decision = self._cached(snapshot, method, target)

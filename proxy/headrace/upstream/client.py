@@ -151,8 +151,7 @@ class Upstream:
         """Whether [`try_forward`] would send a request with this head: a connection to the next node is open."""
         if head.size > SAFE - ADDED and not self._fits(head, None, remote):
             return False
-        node = self._nodes.pick()
-        self._nodes.restore()
+        node = self._nodes.peek()
         return not node.failures and self._pool.has_idle(node.url)
 
     def try_forward(
@@ -171,12 +170,12 @@ class Upstream:
         """
         if head.size + len(target or "") > SAFE - ADDED and not self._fits(head, target, remote):
             return None
-        node = self._nodes.pick()
-        pending = None
-        if not node.failures:
-            pending = self._pool.try_forward(node.url, head, target, remote, body, plain=plain)
-        if pending is None:
-            self._nodes.restore()
+        node = self._nodes.peek()
+        if node.failures:
+            return None
+        pending = self._pool.try_forward(node.url, head, target, remote, body, plain=plain)
+        if pending is not None:
+            self._nodes.turn()
         return pending
 
     def _fits(self, head: RequestHead, target: str | None, remote: str | None) -> bool:

@@ -67,16 +67,21 @@ class Nodes:
 
     def pick(self, tried: Sequence[Node] = ()) -> Node:
         """The next node: one that answers and was not tried yet, else the one that is out the shortest."""
+        node = self.peek(tried)
+        self.turn()
+        return node
+
+    def peek(self, tried: Sequence[Node] = ()) -> Node:
+        """The node that [`pick`] would give."""
         if len(self._nodes) == 1:
             return self._nodes[0]
-        start, self._turn = self._turn, self._turn + 1
-        order = [self._nodes[(start + i) % len(self._nodes)] for i in range(len(self._nodes))]
+        order = [self._nodes[(self._turn + i) % len(self._nodes)] for i in range(len(self._nodes))]
         fresh = [node for node in order if node not in tried] or order
         return next((node for node in fresh if not node.out), None) or min(fresh, key=lambda node: node.out_until)
 
-    def restore(self) -> None:
-        """The last pick came to nothing: the same node is next."""
-        self._turn -= len(self._nodes) > 1
+    def turn(self) -> None:
+        """A node has been picked: it is another one's turn."""
+        self._turn += 1
 
     def failed(self, node: Node) -> None:
         """Leaves a node out that could not be reached."""

@@ -105,7 +105,7 @@ class ConnectionPool:
         `None`, with nothing taken or sent, where there is none, or the body is one to come that cannot go past the
         process.
         """
-        found = self._node(node)
+        found = self._nodes.get(node) or self._node(node)
         connection = found.acquire()
         if connection is None:
             return None

@@ -58,7 +58,7 @@ class InlineSplits:
     def percent(self, rollout: RunningRollout) -> float | None:
         """The percentage of keys that meet the candidate; `None` where only a newer reading of the registry tells."""
         now = time.time()
-        if self._registry.snapshot is not self._snapshot or versions.waits(self._registry):
+        if self._registry.snapshot is not self._snapshot or versions.waits(self._registry, self._snapshot):
             return None
         return None if rollout.undecided_at(now) else rollout.percent_at(now)
 

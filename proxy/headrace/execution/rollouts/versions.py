@@ -37,9 +37,9 @@ async def prepare_again(context: RequestContext) -> None:
     await prepare(context)
 
 
-def waits(registry: LiveRegistry) -> bool:
-    """Whether [`prepare`] would have a request wait that meets no rollout: one may have begun."""
-    return registry.snapshot.has_rollouts and registry.is_older(GOOD_SECONDS)
+def waits(registry: LiveRegistry, snapshot: Snapshot) -> bool:
+    """Whether [`prepare`] would have a request wait that meets no rollout: one may have begun. `snapshot`: the last."""
+    return snapshot.has_rollouts and registry.is_older(GOOD_SECONDS)
 
 
 def chosen(context: RequestContext, snapshot: Snapshot) -> Snapshot:

@@ -95,8 +95,13 @@ class FastForwarder:
             text = request.body.arrived(self._max_run) if request.body.complete else None
         if not text:
             return None
-        forwarded = None
-        if self._may_run(head) and self._upstream.is_ready(head, client.remote) and self._has_room(request, len(text)):
+        forwarded, size = None, len(text)
+        if (
+            size <= self._max_run
+            and self._may_run(head)
+            and self._upstream.is_ready(head, client.remote)
+            and (size <= SMALL_BODY or request.reserve(self._budget, size))
+        ):
             # Lines that UDFs log belong to the request.
             before = CURRENT.set(RequestIds(head))
             try:
@@ -138,10 +143,6 @@ class FastForwarder:
         if run.body is None:
             return None
         return self._upstream.try_forward(head, run.target, client.remote, run.body, plain=run.reads_answer)
-
-    def _has_room(self, request: InboundRequest, size: int) -> bool:
-        """Whether a body of `size` bytes may be run here: it is small, or has room in the budget."""
-        return size <= self._max_run and (size <= SMALL_BODY or request.reserve(self._budget, size))
 
     def _may_run(self, head: RequestHead) -> bool:
         """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""
