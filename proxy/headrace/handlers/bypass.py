@@ -42,6 +42,8 @@ MAX_DECISIONS = 1024
 _BY_ID = re.compile(r"(/[^/?%<>#;\\]+/(?:_doc|_source|_create|_update|_explain)/)(?!_)[A-Za-z0-9_-]+((?:\?[^#]*)?)")
 """A target with a plain document id: the decision does not depend on the id."""
 _ANY_ID = "0"
+_NAMES_CLUSTERS = {"bulk": "pipeline", "document": "pipeline", "search": "search_pipeline"}
+"""The URL parameter that names pipelines of the cluster, too, by surface."""
 
 
 class _Decision(NamedTuple):
@@ -120,9 +122,11 @@ class BypassDecisions:
         if excluded or not target.plain or registry_guard.may_reach_registry(target, registry):
             return _NONE
         route, params = match = ROUTER.match(method, target.raw_segments)
-        if any("pipeline" in name for name in target.values):
+        passes = _passes(route, method, target.raw_segments, snapshot)
+        named = {name: value for name, value in target.values.items() if "pipeline" in name}
+        if named and not (passes and not snapshot.protects and _are_clusters(route, named)):
             return self._with_pipelines(snapshot, match, target, named=True)
-        if _passes(route, method, target.raw_segments, snapshot):
+        if passes:
             creates = snapshot.protects and route.bulk
             if creates and target.has_any(SHOWS):
                 return _NONE
@@ -192,8 +196,13 @@ class BypassDecisions:
         return passed._replace(target=sent, body_markers=(*passed.body_markers, *SIGNS))
 
 
+def _are_clusters(route: Route, named: dict[str, str]) -> bool:
+    """Whether the pipelines that parameters name are the cluster's where we have none of the type."""
+    return {*named} == {_NAMES_CLUSTERS.get(route.surface)} and all(named.values())
+
+
 def _passes(route: Route, method: str, segments: tuple[str, ...], snapshot: Snapshot) -> bool:
-    """Whether a request that names no pipeline only passes, whatever index it is about.
+    """Whether a request that names no pipeline of ours only passes, whatever index it is about.
 
     Writes that pass through are left out: after them the names have to be read anew.
     """
