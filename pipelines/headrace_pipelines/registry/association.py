@@ -41,7 +41,7 @@ class Slot(NamedTuple):
     @property
     def field(self) -> str:
         """Its name in stored records: `query`, `query_final`."""
-        return _FIELDS[self]
+        return FIELDS[self]
 
     @property
     def setting(self) -> str:
@@ -49,11 +49,12 @@ class Slot(NamedTuple):
         return f"index.{self.kind.value}.{'final' if self.final else 'default'}_pipeline"
 
 
-_FIELDS = {
+FIELDS = {
     Slot(kind, final): f"{kind.value}_final" if final else kind.value
     for final in (False, True)
     for kind in PipelineType
 }
+"""The names of slots in stored records."""
 SLOTS = tuple(Slot(kind, final) for final in (False, True) for kind in PipelineType)
 DOCUMENT_FINAL = Slot(PipelineType.DOCUMENT, final=True)
 QUERY_FINAL = Slot(PipelineType.QUERY, final=True)

@@ -15,7 +15,7 @@ from headrace_pipelines import PipelineType
 from headrace_pipelines.cache import BoundedCache
 from headrace_pipelines.errors import InvalidError
 from headrace_pipelines.registry import key
-from headrace_pipelines.registry.association import NONE, SLOTS, Slot
+from headrace_pipelines.registry.association import FIELDS, NONE, SLOTS, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -228,7 +228,7 @@ def header(runs: list[tuple[Slot, Execution]]) -> str:
     names: dict[str, None] = {}
     is_plain = True
     for slot, run in runs:
-        names[f"{slot.field}={run.pipeline}"] = None
+        names[f"{FIELDS[slot]}={run.pipeline}"] = None
         is_plain = is_plain and run.is_plain
     text = ",".join(names)
     if is_plain:

@@ -24,7 +24,7 @@ from headrace.upstream.client import Answer
 from headrace_pipelines import Batch, Execution
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import EngineError, HeadraceError, StageError
-from headrace_pipelines.registry.association import Slot
+from headrace_pipelines.registry.association import FIELDS, Slot
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -174,7 +174,7 @@ class InlineSearchRun(msgspec.Struct):
 
     def through(self, slot: Slot, text: bytes) -> bytes | None:
         """`text` after the pipeline of a default slot; `None` where that belongs on a thread. Raises StageError."""
-        batch = Batch.of(slot.field, text, index=self.search.index, ctx=self.ctx)
+        batch = Batch.of(FIELDS[slot], text, index=self.search.index, ctx=self.ctx)
         execution = self._ran(self.search.found[slot], batch)
         if execution is None:
             return None
