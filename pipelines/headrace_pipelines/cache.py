@@ -20,7 +20,7 @@ class BoundedCache(Generic[K, V]):
         self._size = size
         self._entries: dict[K, V] = {}
         self.get: Callable[[K], V | None] = self._entries.get
-        """Gives the entry of a key, if there is one; a bound method, since many requests ask many times."""
+        """Gives the entry of a key, if there is one; bound once, since a method would cost each request more."""
         self._first: object = None
         self._second: object = None
 

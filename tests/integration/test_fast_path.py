@@ -25,6 +25,7 @@ SAME = {
     "document": get("/i/_doc/a%2Fb?_source=x"),
     "a wildcard": get("/logs-*,-logs-1/_search?expand_wildcards=open"),
     "write": post("/i/_doc/1", b'{"a":1}'),
+    "a pipeline of the cluster": post("/i/_search?search_pipeline=x", b"{}", b"Content-Type: application/json"),
     "passed": get("/_cat/indices?v"),
     "options": b"OPTIONS / HTTP/1.1\r\nHost: p\r\n\r\n",
     "secrets": get("/i/_search", b"Authorization: Basic dTpw", b"X-Headrace-Admin-Token: t", b"TE: trailers"),
@@ -66,7 +67,7 @@ NOT_TAKEN = {
     "old, kept": b"GET /i/_search HTTP/1.0\r\nHost: p\r\nConnection: keep-alive\r\n\r\n",
     "expect": post("/i/_search", b"{}", b"Expect: 100-continue"),
     "a change": post("/i/_close"),
-    "a pipeline by name": post("/i/_search?search_pipeline=x"),
+    "a pipeline by name": post("/i/_count?search_pipeline=x"),
     "ours": get("/_udf"),
     "several searches": post("/_msearch", b"{}\n{}\n"),
 }
@@ -75,7 +76,7 @@ NOT_TAKEN = {
 @pytest.mark.parametrize("request_", NOT_TAKEN.values(), ids=list(NOT_TAKEN))
 async def test_what_is_not_plain_goes_the_way_of_all_requests(start: Callable[..., Any], request_: bytes):
     way = await start()
-    for path in ("/i/_search", "/i/_close", "/_msearch", "/_cat/none"):
+    for path in ("/i/_search", "/i/_count", "/i/_close", "/_msearch", "/_cat/none"):
         way.cluster.answers[path] = answer(b"" if "none" in path else b"{}")
     client = await way.client()
     assert (await client(request_)).startswith((b"HTTP/1.1 200", b"HTTP/1.0 200", b"HTTP/1.1 100"))

@@ -144,6 +144,19 @@ def test_a_node_that_fails_waits_longer_each_time():
     assert [nodes.pick() for _ in range(4)] == [other] * 4
 
 
+def test_a_look_at_the_next_node_takes_no_turn():
+    nodes = Nodes(["http://a:1", "http://b:1", "http://c:1"])
+    seen = []
+    for _ in range(4):
+        assert nodes.peek() is nodes.peek()
+        seen.append(nodes.peek())
+        assert nodes.pick() is seen[-1]
+    assert seen[0] is seen[3]
+    assert len({id(each) for each in seen}) == 3
+    nodes.turn()
+    assert nodes.peek() is seen[2], "one has been passed over"
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, a server's and a client's certificate."""

@@ -5,25 +5,25 @@ from __future__ import annotations
 FIXED = 4096
 """The fixed cost of a run, as bytes of documents that take the same time."""
 MEASURED = 8
-"""One in so many short runs is measured: the clock of a thread is a system call, which costs as much as some stages."""
+"""One in so many runs is measured whole: the clock of a thread is a system call, which costs as much as some stages."""
 FORGET = 0.1
 """Weight of a faster run in the estimate; a slower run replaces the estimate."""
 
 
 class CostEstimate:
-    """CPU time per byte of documents, in nanoseconds: the slowest run, slowly forgotten."""
+    """CPU time per byte of documents, in nanoseconds: the slowest of the runs that were observed, slowly forgotten."""
 
     def __init__(self) -> None:
         self._ns: float | None = None
         self._turn = 0
 
     def is_due(self) -> bool:
-        """Whether the next of many short runs is to be measured."""
+        """Whether the next run is to be measured, whether it takes long or not."""
         self._turn = (self._turn + 1) % MEASURED
         return not self._turn or self._ns is None
 
     def observe(self, nbytes: int, ns: int) -> None:
-        """Takes in a run over `nbytes` of documents that took `ns` of CPU time."""
+        """Takes in a run over `nbytes` of documents that took `ns` of CPU time, or about that."""
         new = ns / (nbytes + FIXED)
         slowest = self._ns
         self._ns = new if slowest is None or new > slowest else slowest + (new - slowest) * FORGET

@@ -81,17 +81,15 @@ class UncountedRuns(msgspec.Struct):
 
     def settle(self, *, sent: bool) -> None:
         """Counts them if the request has left, else forgets them: it is done anew. A second call has no effect."""
-        if self._runs:
-            runs, self._runs = self._runs, []
-            for run in runs:
-                if sent:
-                    run.count()
-                else:
-                    run.forget()
-        if self._counts:
-            counts, self._counts = self._counts, []
-            for count in counts if sent else ():
-                count()
+        runs, self._runs = self._runs, []
+        counts, self._counts = self._counts, []
+        for run in runs:
+            if sent:
+                run.count()
+            else:
+                run.forget()
+        for count in counts if sent else ():
+            count()
 
 
 class ThreadRun(NamedTuple):
@@ -278,7 +276,7 @@ class Runner:
             measured, idle = lengths is not None and not _is_safe(pipeline, lengths[at]), None
             if (measured or pipeline.fused is None) and pipeline.conditions:
                 idle = parsed.ruled_out(keys, pipeline.conditions)
-            # Those that are safe for the whole are so together, too.
+            # Those that are safe for the whole are so for their parts of it together, too.
             if idle is None and lengths is not None:
                 taken += self._share(pipeline, lengths[at])
                 if taken > 1:
@@ -323,8 +321,9 @@ class Runner:
         run = attempt_fused(fused, documents, min(self._timeout, seconds), keys, asked=measured)
         if is_due and run.nbytes:
             pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
-        elif measured and run.late:
-            pipeline.cost.observe(run.nbytes, run.duration_ns)
+        elif measured and run.duration_ns > self._max_inline_ns:
+            # By the wall clock it may have waited for a core, but a run here has no more than that time.
+            pipeline.cost.observe(run.nbytes, min(run.duration_ns, int(INLINE_SECONDS * 1e9)))
         return None if run.late else run
 
     def _share(self, pipeline: Pipeline, nbytes: int) -> float:

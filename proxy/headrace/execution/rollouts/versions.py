@@ -38,7 +38,10 @@ async def prepare_again(context: RequestContext) -> None:
 
 
 def waits(registry: LiveRegistry, snapshot: Snapshot) -> bool:
-    """Whether [`prepare`] would have a request wait that meets no rollout: one may have begun. `snapshot`: the last."""
+    """Whether [`prepare`] would have a request wait that meets no rollout: one may have begun.
+
+    `snapshot`: that of the registry now.
+    """
     return snapshot.has_rollouts and registry.is_older(GOOD_SECONDS)
 
 

@@ -24,7 +24,7 @@ from headrace.upstream.client import Answer
 from headrace_pipelines import Batch, Execution
 from headrace_pipelines.definition import members_of
 from headrace_pipelines.errors import EngineError, HeadraceError, StageError
-from headrace_pipelines.registry.association import FIELDS, Slot
+from headrace_pipelines.registry.association import Slot
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from headrace_pipelines.registry import Pipeline
 
 DEFAULTS = {kind: Slot(kind) for kind in (QUERY, RESULT)}
+_KINDS = {slot: kind.value for kind, slot in DEFAULTS.items()}
 PARAMETERS = frozenset(
     {
         "allow_no_indices",
@@ -174,7 +175,7 @@ class InlineSearchRun(msgspec.Struct):
 
     def through(self, slot: Slot, text: bytes) -> bytes | None:
         """`text` after the pipeline of a default slot; `None` where that belongs on a thread. Raises StageError."""
-        batch = Batch.of(FIELDS[slot], text, index=self.search.index, ctx=self.ctx)
+        batch = Batch.of(_KINDS[slot], text, index=self.search.index, ctx=self.ctx)
         execution = self._ran(self.search.found[slot], batch)
         if execution is None:
             return None

@@ -11,6 +11,7 @@ from headrace.execution.choice import LatestAttachments
 from headrace.handlers.bypass import BypassDecisions
 from headrace.protocol.indices.view import View
 from headrace.settings import Settings
+from headrace_pipelines import PipelineType
 from tests.unit.headrace.execution.test_attachments import ALIASES, snapshot_of
 
 
@@ -97,6 +98,47 @@ def test_names_that_do_not_run_on_the_loop_are_told_once():
         for target in (f"/_bulk?{parameters}", f"/j/_doc?{parameters}"):
             assert decisions.decide("POST", target) is None
             assert decisions._cached(components.registry.snapshot, "POST", target) is not None
+
+
+def snapshot_without(**facts: Any) -> Any:
+    """A snapshot in which no name is found and nothing is attached."""
+    none = {"bound": frozenset(), "has_rollouts": False, "has_dead_letters": False}
+    return SimpleNamespace(active=lambda _kind, _name: None, **none, **facts)
+
+
+def test_names_of_the_cluster_pass_where_we_have_no_pipeline_of_the_type():
+    components = components_of(None)
+    decisions = BypassDecisions(components)
+    searches = ("/j/_search?search_pipeline=x", "/_search?search_pipeline=_none&size=1")
+    for target in searches:
+        route = decisions.decide("POST", target)
+        assert (route.pipelines, route.target) == (None, None), target
+    for target in (
+        "/j/_doc?pipeline=x",
+        "/_bulk?pipeline=x",
+        "/j/_search?search_pipeline=",
+        "/j/_search?search_pipeline",
+        "/j/_search?query_pipeline=x",
+        "/j/_search?result_pipeline=x",
+        "/j/_search?pipeline=x",
+        "/j/_search?%73earch_pipeline=x",
+        "/j/_search?search_pipeline=x&search_pipeline=y",
+        "/j/_search?search_pipeline=x;search_pipeline=y",
+        "/j/_search?search_pipeline=x&explain_pipelines=true",
+        "/j/_search/template?search_pipeline=x",
+        "/j/_count?search_pipeline=x",
+        "/_msearch?search_pipeline=x",
+    ):
+        assert decisions.decide("POST", target) is None, target
+    components.registry.snapshot = snapshot_without(types=frozenset({*PipelineType}), protects=False)
+    assert [decisions.decide("POST", target) for target in searches] == [None] * 2, "there may be one of ours"
+
+
+def test_names_of_the_cluster_do_not_pass_a_protection():
+    components = components_of(None)
+    components.registry.snapshot = snapshot_without(types=frozenset(), protects=True)
+    for target in ("/j/_search?search_pipeline=x", "/j/_doc?pipeline=x", "/_bulk?pipeline=x"):
+        assert BypassDecisions(components).decide("POST", target) is None
 
 
 def test_a_view_is_read_ahead_for_decisions_that_follow_from_it():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
-from headrace.ops.runner import INLINE_NS_ON_FEW_CORES, INLINE_WORK, Runner
+from headrace.ops.runner import INLINE_NS_ON_FEW_CORES, INLINE_SECONDS, INLINE_WORK, Runner, UncountedRuns
 from headrace.settings import Settings
-from headrace_pipelines import Batch, Bulk
-from headrace_pipelines.registry.cost import FIXED, CostEstimate
+from headrace_pipelines import Batch, Bulk, attempt_fused
+from headrace_pipelines.registry.cost import FIXED, MEASURED, CostEstimate
 from headrace_pipelines.stats import shown
 from tests.conftest import native, ndjson, wasm
 from tests.support import wat
@@ -23,6 +24,17 @@ LOOP_ON_A = wat.field_udf(
     imports='(import "env" "has_field" (func $exists (param i64 i32 i32) (result i32)))',
     data='(data (i32.const 0) "a")',
 )
+BUSY_ON_A = wat.field_udf(
+    """(local $n i32)
+    (if (call $exists (local.get $ctx) (i32.const 0) (i32.const 1)) (then
+      (loop $again
+        (local.set $n (i32.add (local.get $n) (i32.const 1)))
+        (br_if $again (i32.lt_u (local.get $n) (i32.const 1000000))))))
+    (i32.const 1)""",
+    imports='(import "env" "has_field" (func $exists (param i64 i32 i32) (result i32)))',
+    data='(data (i32.const 0) "a")',
+)
+"""Counts to a million for a document with `a`: some tenths of a millisecond, and no more than a few."""
 
 
 @pytest.fixture
@@ -117,6 +129,13 @@ def test_a_pace_rises_at_once_and_falls_slowly():
     assert cost.predict(FIXED) == pytest.approx(9200)
 
 
+def test_one_run_in_eight_is_measured_and_the_first():
+    cost = CostEstimate()
+    assert cost.is_due()
+    cost.observe(0, 1)
+    assert sum(cost.is_due() for _ in range(8 * MEASURED)) == 8
+
+
 IDLE = {"if": "doc.level == 'NONE'"}
 
 
@@ -208,3 +227,59 @@ def test_a_run_by_the_engine_that_is_late_is_none_and_is_measured(runner: Runner
     made.cost = CostEstimate()
     made.cost.observe(2, 20_000)
     assert len(runner.attempt_fused(made, made.fused, Batch.of("document", b"{}"))) == 1
+
+
+@pytest.mark.parametrize("phase", range(2))
+def test_slow_documents_that_take_turns_with_quick_ones_are_seen(phase: int):
+    runner = Runner(Settings(upstream=["http://127.0.0.1:1"]))
+    try:
+        made = compiled(wasm("w", "u"), udfs=[("u", BUSY_ON_A)])
+        runner._max_inline_ns = 100_000
+        slow, quick = b'{"a":1}', b"{}"
+        attempt_fused(made.fused, Batch.of("document", slow), 30)
+        made.cost.observe(0, 1000)
+        for turn in range(2 * MEASURED):
+            if (
+                runner.attempt_fused(made, made.fused, Batch.of("document", slow if turn % 2 == phase else quick))
+                is None
+            ):
+                break
+        assert turn <= 3, "the first slow one is seen, whichever turn is measured"
+        assert made.cost.predict(len(slow)) > runner._max_inline_ns
+    finally:
+        runner.close()
+
+
+def test_a_run_that_waited_for_a_core_counts_no_more_than_its_time(runner: Runner, monkeypatch: pytest.MonkeyPatch):
+    made = compiled(wasm("w", "u"), udfs=[("u", wat.ECHO)])
+    made.cost.observe(0, 1000)
+    late = SimpleNamespace(late=True, nbytes=2, duration_ns=10**11)
+    monkeypatch.setattr("headrace.ops.runner.attempt_fused", lambda *_args, **_kw: late)
+    assert runner.attempt_fused(made, made.fused, Batch.of("document", b"{}")) is None
+    assert made.cost.predict(2) == pytest.approx(INLINE_SECONDS * 1e9)
+
+
+def test_those_that_are_safe_for_the_whole_are_not_measured_apart(runner: Runner, monkeypatch: pytest.MonkeyPatch):
+    one, two = compiled(SET), compiled(SET)
+    parsed, groups = bulk_of("i", "j")
+    plan = runner.plan(parsed, [(one, groups[0]), (two, groups[1])])
+    assert [(run.measured, run.idle) for run in plan.runs] == [(False, None)] * 2
+    text = f'{{"a":"{"x" * (INLINE_WORK // 4)}"}}'
+    parsed, groups = bulk_of("i", "j", text=text)
+    udf = compiled(wasm("w", "u"), udfs=[("u", wat.ECHO)])
+    udf.cost.observe(len(text), runner._max_inline_ns // 4)
+    plan = runner.plan(parsed, [(one, groups[0]), (udf, groups[1])])
+    assert [run.measured for run in plan.runs] == [False, True], "each by its own part"
+    udf.cost.observe(len(text), runner._max_inline_ns * 3 // 5)
+    assert runner.plan(parsed, [(one, groups[0]), (udf, groups[1])]) is None, "a half and three fifths of the time"
+
+
+def test_the_runs_of_requests_are_apart():
+    one, other = UncountedRuns(), UncountedRuns()
+    done: list[str] = []
+    one.add(SimpleNamespace(count=lambda: done.append("count"), forget=lambda: done.append("forget")))
+    other.settle(sent=True)
+    assert done == []
+    for _ in range(2):
+        one.settle(sent=True)
+    assert done == ["count"]
