@@ -1,4 +1,8 @@
-"""Writes the tables of docs/reference/performance.md from `python -m benches --json > FILE`: `benches.page FILE`."""
+"""Writes the tables of docs/reference/performance.md from what the programs here print: `benches.page FILE...`.
+
+The files hold the lines of `python -m benches --json`, `benches.latency`, `benches.encrypted` and `benches.growth`; a
+table of which they hold nothing stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "performance.md"
+Lines = list[dict[str, Any]]
+"""What the programs have printed."""
 Results = dict[str, dict[str, dict[str, float]]]
 """By case and contender: `ms`, and `ratio` with `ratio_min` and `ratio_max` to the first contender."""
 
@@ -43,6 +49,22 @@ PIPED = {
 BESIDE = {
     "search, passed beside pipelines of other indexes": "search passed beside pipelines of other indexes",
 }
+LATENCY = {
+    "mixed searches, passed": "search passed",
+    "searches with a query and a result UDF attached": "search with a compiled query UDF and result UDF",
+    "diverse single documents: drop by a condition, set, lowercase": "one document through three stages",
+    "diverse bulks of 10: drop by a condition, set, lowercase": "bulk of 10 through three stages",
+}
+PROXIES = {
+    "headrace": "Headrace",
+    "headrace+pipelines": "Headrace",
+    "aiohttp": "aiohttp",
+    "aiohttp+msgspec": "aiohttp + msgspec",
+    "nginx": "nginx",
+    "envoy": "Envoy",
+    "envoy+wasm": "Envoy + filter",
+}
+"""Proxies as the table of latency calls them."""
 
 
 def milliseconds(value: float) -> str:
@@ -78,6 +100,44 @@ def beside(results: Results, cases: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+def latency(lines: Lines) -> str:
+    """What proxies add to the latency of the stub alone."""
+    found = {(each["case"], each["proxy"]): each for each in lines}
+    rows = ["| request | proxy | p50 | p99 |", "|---|---|---|---|"]
+    for case, label in LATENCY.items():
+        alone = found[case, "the stub"]
+        for proxy, name in PROXIES.items():
+            if (each := found.get((case, proxy))) is not None:
+                added = [f"{each[q] - alone[q]:.1f} ms" for q in ("p50_ms", "p99_ms")]
+                rows.append(f"| {label} | {name} | {added[0]} | {added[1]} |")
+    return "\n".join(rows)
+
+
+def encrypted(lines: Lines) -> str:
+    """TLS on the client's side, beside the same in plain text and by nginx."""
+    rows = ["| request passed | plain | TLS | TLS / plain | TLS, Headrace / nginx |", "|---|---|---|---|---|"]
+    for each in lines:
+        plain, ours, nginx = each["headrace"], each["headrace, TLS"], each.get("nginx, TLS")
+        label = PASSED.get(each["case"], each["case"])
+        beside_nginx = f"{ours / nginx:.2f}" if nginx else "-"
+        rows.append(f"| {label} | {milliseconds(plain)} | {milliseconds(ours)} | {ours / plain:.2f} | {beside_nginx} |")
+    return "\n".join(rows)
+
+
+def growth(lines: Lines) -> str:
+    """What a registry of many pipelines costs."""
+    rows = [
+        "| pipelines | applied in | memory | a change in force | search passed | document through one stage |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {each['pipelines']:,} | {each['apply_s']:.1f} s | {each['memory_mb']:.0f} MB | {each['change_ms']:.0f} ms "
+        f"| {milliseconds(each['passed_us'] / 1000)} | {milliseconds(each['piped_us'] / 1000)} |"
+        for each in lines
+    ]
+    return "\n".join(rows)
+
+
 def written(page: str, name: str, text: str) -> str:
     """The page with another table between its markers. Raises ValueError without them."""
     found, count = re.subn(
@@ -91,13 +151,23 @@ def written(page: str, name: str, text: str) -> str:
     return found
 
 
-def main(file: Path) -> None:
-    """Puts the results of a run into the page."""
-    results: Results = {}
-    for line in file.read_text().splitlines():
-        case: dict[str, Any] = json.loads(line)
-        results[case["case"]] = case["contenders"]
+TABLES = {"latency": ("p50_ms", latency), "encrypted": ("headrace, TLS", encrypted), "growth": ("apply_s", growth)}
+"""Tables of programs of their own: a member of their lines, and what makes the table."""
+
+
+def main(files: list[Path]) -> None:
+    """Puts the results of runs into the page."""
+    lines: Lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     page = PAGE.read_text()
+    for name, (member, made) in TABLES.items():
+        if theirs := [line for line in lines if member in line]:
+            page = written(page, name, made(theirs))
+    results = {line["case"]: line["contenders"] for line in lines if "contenders" in line}
+    PAGE.write_text(compared(page, results) if results else page)
+
+
+def compared(page: str, results: Results) -> str:
+    """The page with the tables of `python -m benches`."""
     partners = {"aiohttp": "aiohttp", "nginx": "nginx", "envoy": "Envoy"}
     page = written(page, "passed", table(results, PASSED, "request", partners))
     shaped = {"aiohttp+msgspec": "aiohttp + msgspec", "envoy+wasm": "Envoy + filter"}
@@ -105,8 +175,8 @@ def main(file: Path) -> None:
     if any(case in results for case in DIVERSE):
         page = written(page, "diverse", table(results, DIVERSE, "request", shaped))
         page = written(page, "attached", beside(results, ATTACHED))
-    PAGE.write_text(written(page, "beside", beside(results, BESIDE)))
+    return written(page, "beside", beside(results, BESIDE))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(name) for name in sys.argv[1:]])
