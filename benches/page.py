@@ -127,7 +127,7 @@ def encrypted(lines: Lines) -> str:
 def growth(lines: Lines) -> str:
     """What a registry of many pipelines costs."""
     rows = [
-        "| pipelines | applied in | memory | a change in force | search passed | document through one stage |",
+        "| pipelines | applied in | memory | a change in force | search passed | document, three stages |",
         "|---|---|---|---|---|---|",
     ]
     rows += [
