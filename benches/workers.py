@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benches.__main__ import Contender, contenders, load, tree
-from benches.load.cases import register, table
+from benches.load.cases import diverse_table, register, table
 from headrace_pipelines import _wasm
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PERIOD = 10_000
 """Microseconds in which a worker may use its share once."""
 CASES = {
     "search, passed": 4000,
-    "search with a query and a result UDF": 1000,
+    "searches with a query and a result UDF attached": 1000,
     "bulk of 1,000: drop by a condition, set, lowercase": 200,
 }
 """Cases of the table, with requests for each worker in a round."""
@@ -90,15 +90,15 @@ def main() -> None:
     options = parser.parse_args()
     if _wasm.DEBUG_BUILD:
         sys.exit("the engine is a debug build; its timings say nothing")
+    known = {case.name: case for case in [*diverse_table(), *table()]}
     with contenders() as found:
         one, two = found["headrace+pipelines"], found["headrace, 2 workers"]
         register(two.port)
         # The parent of two workers serves nothing.
         workers = [one.process.pid, *tree(two.process.pid)[1:]]
         with shares(workers, options.share):
-            for case in table():
-                if requests := CASES.get(case.name):
-                    compare(case, one, two, requests, options.rounds)
+            for name, requests in CASES.items():
+                compare(known[name], one, two, requests, options.rounds)
 
 
 def compare(case: Case, one: Contender, two: Contender, requests: int, rounds: int) -> None:
