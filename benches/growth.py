@@ -72,7 +72,7 @@ def per_request(contender: Contender, case: Case) -> float:
 
 
 def until_in_force(port: int) -> float:
-    """Milliseconds from the upload of a version to the first document that it has run on."""
+    """Milliseconds from the upload of a version to its answer, from when on the version runs."""
     found = []
     for n in range(ROUNDS):
         body = {"type": "document", "stages": [stage("n", "set", field="n", value=n)]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 FIXED = 4096
 """The fixed cost of a run, as bytes of documents that take the same time."""
 MEASURED = 8
-"""One in so many runs is measured whole: the clock of a thread is a system call, which costs as much as some stages."""
+"""One in so many runs is timed by the clock of its thread: a system call, which costs as much as some stages."""
 FORGET = 0.1
 """Weight of a faster run in the estimate; a slower run replaces the estimate."""
 
@@ -18,7 +18,7 @@ class CostEstimate:
         self._turn = 0
 
     def is_due(self) -> bool:
-        """Whether the next run is to be measured, whether it takes long or not."""
+        """Takes a turn: whether this run is timed by the clock of its thread."""
         self._turn = (self._turn + 1) % MEASURED
         return not self._turn or self._ns is None
 

@@ -276,7 +276,7 @@ class Runner:
             measured, idle = lengths is not None and not _is_safe(pipeline, lengths[at]), None
             if (measured or pipeline.fused is None) and pipeline.conditions:
                 idle = parsed.ruled_out(keys, pipeline.conditions)
-            # Those that are safe for the whole are so for their parts of it together, too.
+            # Those that are safe for the whole are so together, too: candidates aside, each has a part of its own.
             if idle is None and lengths is not None:
                 taken += self._share(pipeline, lengths[at])
                 if taken > 1:
@@ -322,7 +322,7 @@ class Runner:
         if is_due and run.nbytes:
             pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
         elif measured and run.duration_ns > self._max_inline_ns:
-            # By the wall clock it may have waited for a core, but a run here has no more than that time.
+            # The wall clock counts a wait for a core, too; a run here has INLINE_SECONDS at most.
             pipeline.cost.observe(run.nbytes, min(run.duration_ns, int(INLINE_SECONDS * 1e9)))
         return None if run.late else run
 

@@ -27,7 +27,7 @@ Handler = Callable[["RequestContext"], Awaitable["web.StreamResponse"]]
 
 
 class BypassRule(NamedTuple):
-    """When requests that name no pipeline go past their handler: while no pipeline of the types `kinds` is there.
+    """When requests that name no pipeline of ours go past their handler: while there is none of the types `kinds`.
 
     `scope`: of these only what is attached to the indexes that `{index}` reads, or those that it writes; `None` where
     that alone does not tell. `body_markers`: unless one of them is in the body, or the body is compressed.

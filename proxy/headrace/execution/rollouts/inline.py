@@ -93,7 +93,7 @@ class InlineSplits:
         pipeline = rollout.candidate if candidate else rollout.stable
         live, failed, dropped = batch.counts
         run: Run | FusedRun | None
-        # The engine's alone does not tell its time.
+        # Times that are compared are taken the same way of both versions, of which one may not be fused.
         if pipeline.fused is not None and not part.timed:
             run = self._runner.attempt_fused_in_plan(pipeline, pipeline.fused, batch, end)
             execution = Execution(pipeline.label, run.skipped) if run is not None else None

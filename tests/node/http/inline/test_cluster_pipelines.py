@@ -19,7 +19,7 @@ ROWS = [
     ("document", "POST", "/INDEX/_doc?pipeline=NAME&refresh=true", {"a": 1}),
     ("document", "PUT", "/INDEX/_create/x?pipeline=NAME", {"a": 1}),
     ("document", "POST", "/_bulk?pipeline=NAME&refresh=true", ndjson(INDEX, {"a": 1})),
-    ("document", "POST", "/INDEX/_doc?pipeline=_none", {"a": 1}),
+    ("document", "POST", "/INDEX/_doc?pipeline=_none&refresh=true", {"a": 1}),
     ("document", "POST", "/INDEX/_doc?pipeline=absent", {"a": 1}),
     ("result", "POST", "/INDEX/_search?search_pipeline=NAME", {"size": 1}),
     ("result", "POST", "/INDEX/_search?search_pipeline=_none", {"size": 1}),

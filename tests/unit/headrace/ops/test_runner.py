@@ -230,24 +230,18 @@ def test_a_run_by_the_engine_that_is_late_is_none_and_is_measured(runner: Runner
 
 
 @pytest.mark.parametrize("phase", range(2))
-def test_slow_documents_that_take_turns_with_quick_ones_are_seen(phase: int):
-    runner = Runner(Settings(upstream=["http://127.0.0.1:1"]))
-    try:
-        made = compiled(wasm("w", "u"), udfs=[("u", BUSY_ON_A)])
-        runner._max_inline_ns = 100_000
-        slow, quick = b'{"a":1}', b"{}"
-        attempt_fused(made.fused, Batch.of("document", slow), 30)
-        made.cost.observe(0, 1000)
-        for turn in range(2 * MEASURED):
-            if (
-                runner.attempt_fused(made, made.fused, Batch.of("document", slow if turn % 2 == phase else quick))
-                is None
-            ):
-                break
-        assert turn <= 3, "the first slow one is seen, whichever turn is measured"
-        assert made.cost.predict(len(slow)) > runner._max_inline_ns
-    finally:
-        runner.close()
+def test_slow_documents_that_take_turns_with_quick_ones_are_seen(runner: Runner, phase: int):
+    made = compiled(wasm("w", "u"), udfs=[("u", BUSY_ON_A)])
+    runner._max_inline_ns = 100_000
+    slow, quick = b'{"a":1}', b"{}"
+    attempt_fused(made.fused, Batch.of("document", slow), 30)
+    made.cost.observe(0, 1000)
+    for turn in range(2 * MEASURED):
+        text = slow if turn % 2 == phase else quick
+        if runner.attempt_fused(made, made.fused, Batch.of("document", text)) is None:
+            break
+    assert turn <= 3, "the first slow one is seen, whichever turn is measured"
+    assert made.cost.predict(len(slow)) > runner._max_inline_ns
 
 
 def test_a_run_that_waited_for_a_core_counts_no_more_than_its_time(runner: Runner, monkeypatch: pytest.MonkeyPatch):
