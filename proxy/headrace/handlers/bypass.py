@@ -84,16 +84,13 @@ class BypassDecisions:
         if versions.waits(self._components.registry, snapshot):
             return None
         self._decisions.valid_for(snapshot)
-        decision = self._cached(snapshot, method, target)
-        if decision is not None:
-            return decision.route
         plain = _BY_ID.fullmatch(target)
         if plain is not None:
             same = f"{plain[1]}{_ANY_ID}{plain[2]}"
             decision = self._cached(snapshot, method, same) or self._add(snapshot, method, same)
             if decision.route is None or decision.route.target is None:
                 return decision.route
-        return self._add(snapshot, method, target).route
+        return (self._cached(snapshot, method, target) or self._add(snapshot, method, target)).route
 
     def _cached(self, snapshot: Snapshot, method: str, target: str) -> _Decision | None:
         decision = self._decisions.get((method, target))
