@@ -46,6 +46,8 @@ STOPPING_SECONDS = 20.0
 """Maximum seconds that a stopping process waits for a refresh in progress."""
 PAUSE_SECONDS = 1.0
 """Seconds between two attempts to repair an index that cannot be written."""
+UPLOAD_SECONDS = 600.0
+"""Seconds for which code is kept here that no version names yet: the upload of a set takes less."""
 READINGS = 4
 """Readings of the index after which what a set lacks is taken for lost: each sees what the one before missed."""
 H = TypeVar("H", Association, Pattern, Template)
@@ -72,6 +74,8 @@ class LiveRegistry:
         self.read_at: float | None = None
         """When the registry was last read whole, by `time.monotonic`."""
         self._copied: list[str] | None = None
+        self._uploaded: dict[str, float] = {}
+        """When code was written that no version names yet, by its digest."""
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._refreshes = Changes()
@@ -297,6 +301,8 @@ class LiveRegistry:
 
     async def write_code(self, digest: str, code: bytes) -> None:
         """Stores code in the index, and here: what another proxy removes there at the same time is written anew."""
+        # A refresh that has read no version with it must not take it away here.
+        self._uploaded[digest] = monotonic()
         await asyncio.to_thread(self._copy.write_code, digest, code)
         await self.store.write_code(digest, code)
 
@@ -345,8 +351,14 @@ class LiveRegistry:
         signatures = [entry.signature for entry in entries]
         if signatures != self._copied:
             await asyncio.to_thread(self._copy.write, entries)
-            await asyncio.to_thread(self._copy.keep_only, {record.digest for record in records.udfs})
+            await self._drop_copies({record.digest for record in records.udfs})
             self._copied = signatures
+
+    async def _drop_copies(self, named: set[str]) -> None:
+        """Removes the copies of code that no version names, and no upload is about to name."""
+        begun = monotonic() - UPLOAD_SECONDS
+        self._uploaded = {digest: at for digest, at in self._uploaded.items() if digest not in named and at > begun}
+        await asyncio.to_thread(self._copy.keep_only, lambda digest: digest in named or digest in self._uploaded)
 
     async def _from_disk(self) -> bool:
         """Installs the copy on disk; false if there is none that can be read, and that has the whole registry."""

@@ -18,7 +18,7 @@ from headrace.registry.state_files import write_private
 from headrace_pipelines.udf.catalog import digest as digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from headrace.registry.signatures import Signer
@@ -93,10 +93,10 @@ class Copy:
         """Adds the code of a UDF."""
         self._keep(f"udf/{digest}.bin", code)
 
-    def keep_only(self, digests: set[str]) -> None:
-        """Removes the code of other UDFs."""
+    def keep_only(self, is_wanted: Callable[[str], bool]) -> None:
+        """Removes other code; `is_wanted` is asked for each digest just before."""
         for path in (self.folder / "udf").glob("*.bin"):
-            if path.stem not in digests:
+            if not is_wanted(path.stem):
                 path.unlink(missing_ok=True)
 
     def _keep(self, name: str, data: bytes) -> None:

@@ -514,6 +514,7 @@ async def test_code_that_a_hidden_version_shares_stays(through: Http):
     assert (await through.delete("/_udf/twin")).status == 200
 
 
+@pytest.mark.parametrize("is_read", [False, True], ids=["", "read meanwhile"])
 @pytest.mark.parametrize("by_set", [False, True])
 async def test_code_that_another_proxy_removes_at_the_same_time_is_written_anew(
     through: Http,
@@ -523,16 +524,22 @@ async def test_code_that_another_proxy_removes_at_the_same_time_is_written_anew(
     monkeypatch: pytest.MonkeyPatch,
     direct: Http,
     by_set: bool,
+    is_read: bool,
 ):
     async with another(settings, tmp_path / "other", session) as other:
-        write = Store.write_code
+        write = LiveRegistry.write_code
 
-        async def cut(self: Store, digest: str, code: bytes) -> None:
-            monkeypatch.setattr(Store, "write_code", write)
+        async def cut(self: LiveRegistry, digest: str, code: bytes) -> None:
+            monkeypatch.setattr(LiveRegistry, "write_code", write)
             await write(self, digest, code)
             assert (await direct.delete(path_of(settings, f"code:{digest}:0"))).status == 200
+            if is_read:
+                # A poll, of a registry in which no version names the code yet.
+                assert (await other.put("/_pipeline/p", {"type": "document", "stages": [setting(1)]})).status == 201
+                self.reread()
+                await self.refresh()
 
-        monkeypatch.setattr(Store, "write_code", cut)
+        monkeypatch.setattr(LiveRegistry, "write_code", cut)
         if by_set:
             await applied(through, body("app", udfs=[shout()]))
         else:
