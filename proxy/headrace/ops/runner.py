@@ -286,10 +286,8 @@ class Runner:
 
     def attempt_planned(self, planned: PlannedRun, fused: FusedPipeline, parsed: Bulk, end: float) -> FusedRun | None:
         """A run of a plan in one call of the engine; `None` where the time of the plan is over before it is done."""
-        seconds = end - time.monotonic()
-        if seconds <= 0:
-            return None
-        return self._fused(planned.pipeline, fused, parsed, seconds, planned.keys, measured=planned.measured)
+        left = end - time.monotonic()
+        return self._fused(planned.pipeline, fused, parsed, left, planned.keys, measured=planned.measured)
 
     def attempt_in_plan(self, pipeline: Pipeline, batch: Batch, end: float) -> Run | None:
         """The same stage by stage; `batch` is spent where the time is over."""
@@ -300,10 +298,8 @@ class Runner:
         self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch, end: float
     ) -> FusedRun | None:
         """The same in one call of the engine."""
-        seconds = end - time.monotonic()
-        if seconds <= 0:
-            return None
-        return self._fused(pipeline, fused, batch, seconds, measured=not _is_safe(pipeline, batch.nbytes))
+        left = end - time.monotonic()
+        return self._fused(pipeline, fused, batch, left, measured=not _is_safe(pipeline, batch.nbytes))
 
     def _fused(
         self,
@@ -315,7 +311,12 @@ class Runner:
         *,
         measured: bool,
     ) -> FusedRun | None:
-        """A run in one call of the engine, `None` for one that is late; `measured`: it counts for the cost estimate."""
+        """A run in one call of the engine, which has `seconds` left, if any; `None` for one that is late.
+
+        `measured`: it counts for the cost estimate.
+        """
+        if seconds <= 0:
+            return None
         is_due = measured and pipeline.cost.is_due()
         start = time.thread_time_ns() if is_due else 0
         run = attempt_fused(fused, documents, min(self._timeout, seconds), keys, asked=measured)

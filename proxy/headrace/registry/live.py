@@ -356,8 +356,8 @@ class LiveRegistry:
 
     async def _drop_copies(self, named: set[str]) -> None:
         """Removes the copies of code that no version names, and no upload is about to name."""
-        begun = monotonic() - UPLOAD_SECONDS
-        self._uploaded = {digest: at for digest, at in self._uploaded.items() if digest not in named and at > begun}
+        oldest = monotonic() - UPLOAD_SECONDS
+        self._uploaded = {digest: at for digest, at in self._uploaded.items() if digest not in named and at > oldest}
         await asyncio.to_thread(self._copy.keep_only, lambda digest: digest in named or digest in self._uploaded)
 
     async def _from_disk(self) -> bool:

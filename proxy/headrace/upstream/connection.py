@@ -105,7 +105,7 @@ class NodeConnection(asyncio.BufferedProtocol):
 
     def start_exchange(self, method: str) -> asyncio.Transport:
         """A request is about to be sent. Raises DisconnectedError."""
-        if self._state is not State.IDLE or self.transport is None or self.transport.is_closing():
+        if not self.is_usable or self.transport is None:
             raise DisconnectedError
         self._on(Event.REQUEST)
         self._bodiless = method == "HEAD"

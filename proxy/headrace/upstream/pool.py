@@ -87,8 +87,7 @@ class ConnectionPool:
 
     def has_idle(self, node: str) -> bool:
         """Whether a connection to a node is open that nobody uses."""
-        found = self._nodes.get(node)
-        return found is not None and found.has_idle
+        return self._node(node).has_idle
 
     def try_forward(
         self,
@@ -105,7 +104,7 @@ class ConnectionPool:
         `None`, with nothing taken or sent, where there is none, or the body is one to come that cannot go past the
         process.
         """
-        found = self._nodes.get(node) or self._node(node)
+        found = self._node(node)
         connection = found.acquire()
         if connection is None:
             return None

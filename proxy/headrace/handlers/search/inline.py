@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {kind: Slot(kind) for kind in (QUERY, RESULT)}
 _KINDS = {slot: kind.value for kind, slot in DEFAULTS.items()}
+"""The types as the engine calls them."""
 PARAMETERS = frozenset(
     {
         "allow_no_indices",
