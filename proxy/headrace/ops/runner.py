@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from headrace_pipelines import (
     Deadline,
+    FusedRun,
     RunOptions,
     attempt,
     attempt_fused,
@@ -28,10 +27,10 @@ from headrace_pipelines.errors import OverloadedError
 from headrace_pipelines.registry import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from headrace.settings import Settings
-    from headrace_pipelines import Batch, Bulk, Execution, FusedPipeline, FusedRun, Run
+    from headrace_pipelines import Batch, Bulk, Execution, FusedPipeline, Run
 
 INLINE_WORK = 3 << 20
 """Maximum of bytes times (stages + 1) for a run of fast built-ins on the event loop: about a millisecond, which is
@@ -46,11 +45,6 @@ INLINE_SECONDS = 0.005
 """Seconds after which a run on the event loop, or all those of a request, are ended and start again on a thread."""
 
 
-def _is_safe(pipeline: Pipeline, nbytes: int) -> bool:
-    """Whether a run over so many bytes is surely short."""
-    return pipeline.inline_safe and nbytes * pipeline.passes <= INLINE_WORK
-
-
 class Uncounted(Protocol):
     """A run that is done."""
 
@@ -62,34 +56,30 @@ class Uncounted(Protocol):
 
 
 class UncountedRuns(msgspec.Struct):
-    """Runs of a request on the fast path that are done: they count once it has left."""
+    """Runs of a request on the fast path that are done: they count once it has left.
 
-    _runs: list[Uncounted] = []
-    _counts: list[Callable[[], object]] = []
+    `fused`: those of the engine alone. `idle`: pipelines that had nothing to do for so many documents. `others`: runs
+    stage by stage, or those that count themselves.
+    """
 
-    def add(self, run: Uncounted) -> None:
-        """Adds a run stage by stage, or one that counts itself."""
-        self._runs.append(run)
-
-    def add_fused(self, pipeline: Pipeline, run: FusedRun) -> None:
-        """Adds a run that was the engine's alone."""
-        self._counts.append(partial(count_fused, pipeline, run))
-
-    def add_idle(self, pipeline: Pipeline, documents: int) -> None:
-        """Adds a pipeline that had nothing to do for so many documents."""
-        self._counts.append(partial(record_skipped, pipeline, documents))
+    fused: list[tuple[Pipeline, FusedRun]] = []
+    idle: list[tuple[Pipeline, int]] = []
+    others: list[Uncounted] = []
 
     def settle(self, *, sent: bool) -> None:
         """Counts them if the request has left, else forgets them: it is done anew. A second call has no effect."""
-        runs, self._runs = self._runs, []
-        counts, self._counts = self._counts, []
-        for run in runs:
+        fused, idle, others = self.fused, self.idle, self.others
+        self.fused, self.idle, self.others = [], [], []
+        for run in others:
             if sent:
                 run.count()
             else:
                 run.forget()
-        for count in counts if sent else ():
-            count()
+        if sent:
+            for pipeline, fused_run in fused:
+                count_fused(pipeline, fused_run)
+            for pipeline, documents in idle:
+                record_skipped(pipeline, documents)
 
 
 class ThreadRun(NamedTuple):
@@ -256,9 +246,9 @@ class Runner:
     def attempt_fused(self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch) -> FusedRun | None:
         """The same in one call of the engine."""
         nbytes = batch.nbytes
-        measured = not _is_safe(pipeline, nbytes)
-        if measured and self._predicted_share(pipeline, nbytes) > 1:
+        if self._share(pipeline, nbytes) > 1:
             return None
+        measured = nbytes * pipeline.passes > INLINE_WORK
         return self._fused(pipeline, fused, batch, INLINE_SECONDS, measured=measured)
 
     def plan(self, parsed: Bulk, groups: Collection[tuple[Pipeline, list[int]]]) -> InlinePlan | None:
@@ -268,12 +258,12 @@ class Runner:
         """
         lengths, whole = None, parsed.nbytes
         for pipeline, _ in groups:
-            if not _is_safe(pipeline, whole):
+            if whole * pipeline.passes > INLINE_WORK:
                 lengths = parsed.nbytes_of([keys for _, keys in groups])
                 break
         runs, taken = [], 0.0
         for at, (pipeline, keys) in enumerate(groups):
-            measured, idle = lengths is not None and not _is_safe(pipeline, lengths[at]), None
+            measured, idle = lengths is not None and lengths[at] * pipeline.passes > INLINE_WORK, None
             if (measured or pipeline.fused is None) and pipeline.conditions:
                 idle = parsed.ruled_out(keys, pipeline.conditions)
             # Those that are safe for the whole are so together, too: candidates aside, each has a part of its own.
@@ -298,8 +288,8 @@ class Runner:
         self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch, end: float
     ) -> FusedRun | None:
         """The same in one call of the engine."""
-        left = end - time.monotonic()
-        return self._fused(pipeline, fused, batch, left, measured=not _is_safe(pipeline, batch.nbytes))
+        measured = batch.nbytes * pipeline.passes > INLINE_WORK
+        return self._fused(pipeline, fused, batch, end - time.monotonic(), measured=measured)
 
     def _fused(
         self,
@@ -329,19 +319,16 @@ class Runner:
 
     def _share(self, pipeline: Pipeline, nbytes: int) -> float:
         """The part of the event loop's time for runs that one over so many bytes takes; above 1: it is no such run."""
-        if _is_safe(pipeline, nbytes):
-            return nbytes * pipeline.passes / INLINE_WORK
-        return self._predicted_share(pipeline, nbytes)
-
-    def _predicted_share(self, pipeline: Pipeline, nbytes: int) -> float:
-        """The same for a run that is not surely short."""
+        work = nbytes * pipeline.passes
+        if work <= INLINE_WORK:
+            return work / INLINE_WORK
         if pipeline.may_sleep or nbytes > INLINE_BYTES:
             return float("inf")
         return pipeline.cost.predict(nbytes) / self._max_inline_ns
 
     def _attempt(self, pipeline: Pipeline, batch: Batch, options: RunOptions | None, seconds: float) -> Run | None:
         nbytes = batch.nbytes
-        measured = not _is_safe(pipeline, nbytes)
+        measured = nbytes * pipeline.passes > INLINE_WORK
         start = time.thread_time_ns() if measured else 0
         run = attempt(pipeline, batch, Deadline(min(self._timeout, seconds)), options)
         if measured:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headrace.settings import Settings
     from headrace.upstream.nodes import Node
     from headrace.upstream.pending import PendingResponse
+    from headrace.upstream.pool import IdleConnection
     from headrace.upstream.response import StreamedResponse
     from headrace.upstream.sending import Body, Text
     from headrace_pipelines.http1 import RequestHead
@@ -147,15 +148,18 @@ class Upstream:
                 self._nodes.answered(node)
                 return response
 
-    def is_ready(self, head: RequestHead, remote: str | None) -> bool:
-        """Whether [`try_forward`] would send a request with this head: a connection to the next node is open."""
-        if head.size > SAFE - ADDED and not self._fits(head, None, remote):
-            return False
+    def acquire(self) -> IdleConnection | None:
+        """Takes an idle connection to the next node, for [`try_forward`] or [`put_back`]."""
         node = self._nodes.peek()
-        return not node.failures and self._pool.has_idle(node.url)
+        return None if node.failures else self._pool.acquire(node.url)
+
+    def put_back(self, idle: IdleConnection) -> None:
+        """Gives back a connection over which nothing was sent."""
+        self._pool.put_back(idle)
 
     def try_forward(
         self,
+        idle: IdleConnection,
         head: RequestHead,
         target: str | None,
         remote: str | None,
@@ -163,17 +167,20 @@ class Upstream:
         *,
         plain: bool = False,
     ) -> PendingResponse | None:
-        """Sends a client's request on, without waiting; see [`ConnectionPool.try_forward`].
+        """Sends a client's request on over a connection that was acquired, without waiting.
 
+        `None`, with nothing taken or sent, where the node does not take the head, or the body is one to come that
+        cannot go past the process; the connection is idle again then.
         `target` stands for that of the head, where it is given; `remote` is the client's address. `plain`: the response
         is asked for without a content coding.
         """
-        if head.size + len(target or "") > SAFE - ADDED and not self._fits(head, target, remote):
-            return None
-        node = self._nodes.peek()
-        if node.failures:
-            return None
-        pending = self._pool.try_forward(node.url, head, target, remote, body, plain=plain)
+        pending = None
+        try:
+            if head.size + len(target or "") <= SAFE - ADDED or self._fits(head, target, remote):
+                pending = self._pool.forward(idle, head, target, remote, body, plain=plain)
+        finally:
+            if pending is None:
+                self._pool.put_back(idle)
         if pending is not None:
             self._nodes.turn()
         return pending

@@ -7,6 +7,7 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
 from yarl import URL
 
 from headrace.http1 import splice
@@ -82,16 +83,22 @@ class ConnectionPool:
         is made, TimeoutError when that takes too long.
         """
         found = self._node(node)
-        connection = found.acquire() or await self._connect(found)
+        idle = found.acquire()
+        connection = idle.connection if idle is not None else await self._connect(found)
         return self._start(found, connection, method, target, lines, body)
 
-    def has_idle(self, node: str) -> bool:
-        """Whether a connection to a node is open that nobody uses."""
-        return self._node(node).has_idle
+    def acquire(self, node: str) -> IdleConnection | None:
+        """Takes a connection to a node that is open and that nobody uses, for [`forward`] or [`put_back`]."""
+        found = self._nodes.get(node) or self._node(node)
+        return found.acquire()
 
-    def try_forward(
+    def put_back(self, idle: IdleConnection) -> None:
+        """Gives back a connection that has not been used, in the callback in which it was acquired."""
+        idle.node.put_back(idle)
+
+    def forward(
         self,
-        node: str,
+        idle: IdleConnection,
         head: RequestHead,
         target: str | None,
         remote: str | None,
@@ -99,17 +106,12 @@ class ConnectionPool:
         *,
         plain: bool = False,
     ) -> PendingResponse | None:
-        """Sends a client's request on over a connection that is open.
+        """Sends a client's request on over a connection that was acquired.
 
-        `None`, with nothing taken or sent, where there is none, or the body is one to come that cannot go past the
-        process.
+        `None`, with nothing taken or sent, where the body is one to come that cannot go past the process.
         """
-        found = self._node(node)
-        connection = found.acquire()
-        if connection is None:
-            return None
+        found, connection = idle.node, idle.connection
         if isinstance(body, RequestBody) and not splice.possible(body.transport, connection.transport):
-            found.release(connection)
             return None
         text, length = _joined(body)
         sending: Sending | None = None
@@ -166,6 +168,14 @@ def _joined(body: Body) -> tuple[bytes | None, int | None]:
     return body, None
 
 
+class IdleConnection(msgspec.Struct):
+    """A connection to a node that is open and not in use; `since` by the loop's clock."""
+
+    node: _Node
+    connection: NodeConnection
+    since: float
+
+
 class _Node:
     """A node: how it is reached, and the connections that nobody uses; the one that was used last goes first."""
 
@@ -182,41 +192,39 @@ class _Node:
             self.ssl_context = ssl_context or ssl.create_default_context()
         self.host_line = b"Host: %b\r\n" % (parsed.host_port_subcomponent or "").encode()
         self._loop = loop
-        self._waiting: deque[tuple[NodeConnection, float]] = deque()
+        self._waiting: deque[IdleConnection] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._retired = False
 
-    def acquire(self) -> NodeConnection | None:
+    def acquire(self) -> IdleConnection | None:
         """A connection that can be used, if there is any."""
-        return self._waiting.pop()[0] if self.has_idle else None
-
-    @property
-    def has_idle(self) -> bool:
-        """Whether [`acquire`] gives a connection."""
         while self._waiting:
-            connection, since = self._waiting[-1]
-            if self._loop.time() - since < IDLE_SECONDS and connection.is_usable:
-                return True
-            self._waiting.pop()
-            connection.close()
-        return False
+            idle = self._waiting.pop()
+            if self._loop.time() - idle.since < IDLE_SECONDS and idle.connection.is_usable:
+                return idle
+            idle.connection.close()
+        return None
+
+    def put_back(self, idle: IdleConnection) -> None:
+        """Takes back a connection that has not been used, in the callback in which it was acquired."""
+        self._waiting.append(idle)
 
     def release(self, connection: NodeConnection) -> None:
-        """Takes back a connection."""
+        """Takes back a connection after an exchange."""
         if self._retired:
             connection.close()
             return
-        self._waiting.append((connection, self._loop.time()))
+        self._waiting.append(IdleConnection(self, connection, self._loop.time()))
         if self._timer is None:
             self._timer = self._loop.call_later(IDLE_SECONDS, self._close_old)
 
     def _close_old(self) -> None:
         self._timer = None
         oldest = self._loop.time() - IDLE_SECONDS
-        while self._waiting and self._waiting[0][1] <= oldest:
-            self._waiting.popleft()[0].close()
+        while self._waiting and self._waiting[0].since <= oldest:
+            self._waiting.popleft().connection.close()
         if self._waiting:
-            self._timer = self._loop.call_at(self._waiting[0][1] + IDLE_SECONDS, self._close_old)
+            self._timer = self._loop.call_at(self._waiting[0].since + IDLE_SECONDS, self._close_old)
 
     def retire(self) -> None:
         """Closes each connection once nobody uses it."""
@@ -228,4 +236,4 @@ class _Node:
         if self._timer is not None:
             self._timer.cancel()
         while self._waiting:
-            self._waiting.pop()[0].close()
+            self._waiting.pop().connection.close()

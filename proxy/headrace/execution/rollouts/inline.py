@@ -82,7 +82,7 @@ class InlineSplits:
             run = self._attempt_part(rollout, part, batches[part.at], end)
             if run is None:
                 return None
-            uncounted.add(run)
+            uncounted.others.append(run)
             executions.append(run.execution)
         batch.join(first)
         batch.join(second)

@@ -177,30 +177,25 @@ class InlineSearchRun(msgspec.Struct):
     def through(self, slot: Slot, text: bytes) -> bytes | None:
         """`text` after the pipeline of a default slot; `None` where that belongs on a thread. Raises StageError."""
         batch = Batch.of(_KINDS[slot], text, index=self.search.index, ctx=self.ctx)
-        execution = self._ran(self.search.found[slot], batch)
-        if execution is None:
-            return None
+        pipeline, runner = self.search.found[slot], self.search.components.runner
+        if pipeline.fused is None:
+            run = runner.attempt(pipeline, batch)
+            if run is None:
+                return None
+            self._uncounted.others.append(run)
+            execution = run.execution
+        else:
+            fused_run = runner.attempt_fused(pipeline, pipeline.fused, batch)
+            if fused_run is None:
+                return None
+            self._uncounted.fused.append((pipeline, fused_run))
+            execution = Execution(pipeline.label, fused_run.skipped)
         _, failure = batch.outcome(0)
         if failure is not None:
             raise self.search.components.stage_error(*failure)
         self.runs.append((slot, execution))
         self.ctx = batch.context(0)
         return batch.document(0)
-
-    def _ran(self, pipeline: Pipeline, batch: Batch) -> Execution | None:
-        """Runs a pipeline, which is not counted yet; `None` where it belongs on a thread."""
-        runner, fused = self.search.components.runner, pipeline.fused
-        if fused is None:
-            run = runner.attempt(pipeline, batch)
-            if run is None:
-                return None
-            self._uncounted.add(run)
-            return run.execution
-        fused_run = runner.attempt_fused(pipeline, fused, batch)
-        if fused_run is None:
-            return None
-        self._uncounted.add_fused(pipeline, fused_run)
-        return Execution(pipeline.label, fused_run.skipped)
 
     def adopt(self) -> bool:
         """No thread is at work."""
@@ -227,7 +222,7 @@ class InlineSearchRun(msgspec.Struct):
         try:
             body = self.through(DEFAULTS[RESULT], response.body)
         finally:
-            self.settle(sent=True)
+            self._uncounted.settle(sent=True)
         if body is None:
             self._response = _whole(response)
             return None

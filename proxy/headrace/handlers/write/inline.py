@@ -152,7 +152,7 @@ class InlineWrites:
             return self._ran_versions(work, rollout, planned, end, executions)
         if planned.idle is not None:
             if planned.idle:
-                work.uncounted.add_idle(pipeline, planned.idle)
+                work.uncounted.idle.append((pipeline, planned.idle))
                 executions.append((DEFAULT, Execution(pipeline.label)))
             return True
         if pipeline.fused is not None:
@@ -160,7 +160,7 @@ class InlineWrites:
             if fused_run is None:
                 return False
             if len(fused_run):
-                work.uncounted.add_fused(pipeline, fused_run)
+                work.uncounted.fused.append((pipeline, fused_run))
                 executions.append((DEFAULT, Execution(pipeline.label, fused_run.skipped)))
             return True
         batch = parsed.batch(planned.keys)
@@ -169,7 +169,7 @@ class InlineWrites:
         run = runner.attempt_in_plan(pipeline, batch, end)
         if run is None:
             return False
-        work.uncounted.add(run)
+        work.uncounted.others.append(run)
         executions.append((DEFAULT, run.execution))
         parsed.absorb(batch)
         return True

@@ -79,7 +79,7 @@ class WriteRun(msgspec.Struct):
             self.error, self.finish = error, None
             return True
         if run is not None:
-            self.uncounted.add(run)
+            self.uncounted.others.append(run)
         return self.end([(DEFAULT, run.execution)] if run is not None else [])
 
     def end(self, executions: list[tuple[Slot, Execution]]) -> bool:

@@ -18,10 +18,10 @@ import msgspec
 from pythonjsonlogger.msgspec import MsgspecFormatter
 
 from headrace.protocol.headers.trace_context import TRACE_PARENT, parent_of
+from headrace_pipelines.http1 import RequestHead
 
 if TYPE_CHECKING:
     from headrace.settings import Settings
-    from headrace_pipelines.http1 import RequestHead
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 AUDIT = "headrace.audit"
@@ -30,28 +30,25 @@ MAX_ID = 128
 """Characters of an `X-Opaque-Id` in a line: clients choose it, and a line must stay one."""
 
 
-class RequestIds:
+class RequestIds(msgspec.Struct):
     """The ids of a request, read from its head when a line is written.
 
     `trace_id`: of a trace that begins here. `ended`: the request is over. Connections and tasks that it has started
     live on in its context, and their lines are not about it.
     """
 
-    __slots__ = ("_head", "ended", "trace_id")
-
-    def __init__(self, head: RequestHead) -> None:
-        self._head = head
-        self.ended = False
-        self.trace_id = ""
+    head: RequestHead
+    ended: bool = False
+    trace_id: str = ""
 
     def fields(self) -> dict[str, str]:
         """The members of a log line."""
         if self.ended:
             return {}
-        parent = None if self.trace_id else parent_of(self._head.header(TRACE_PARENT))
+        parent = None if self.trace_id else parent_of(self.head.header(TRACE_PARENT))
         trace = self.trace_id or (parent.trace_id if parent is not None else "")
         found = {"trace.id": trace} if trace else {}
-        if opaque := self._head.header(b"x-opaque-id"):
+        if opaque := self.head.header(b"x-opaque-id"):
             found["x_opaque_id"] = shown(opaque)
         return found
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.server.fast_path.routes import BypassDecider, BypassRoute, InlinePipelines, InlineRun
     from headrace.server.inbound import InboundRequest
     from headrace.upstream.pending import PendingResponse
+    from headrace.upstream.pool import IdleConnection
     from headrace_pipelines.http1 import RequestHead
 
 log = logging.getLogger("headrace.proxy")
@@ -78,7 +79,10 @@ class FastForwarder:
             if admission is None:
                 _restore(request, sent)
                 return None
-        pending = self._upstream.try_forward(head, route.target, client.remote, sent or None)
+        idle = self._upstream.acquire()
+        pending = None
+        if idle is not None:
+            pending = self._upstream.try_forward(idle, head, route.target, client.remote, sent or None)
         if pending is None:
             if admission is not None:
                 admission.cancel()
@@ -99,7 +103,6 @@ class FastForwarder:
         if (
             size <= self._max_run
             and self._may_run(head)
-            and self._upstream.is_ready(head, client.remote)
             and (size <= SMALL_BODY or request.reserve(self._budget, size))
         ):
             # Lines that UDFs log belong to the request.
@@ -123,26 +126,40 @@ class FastForwarder:
         client: ClientConnection,
     ) -> ForwardedRequest | None:
         """The request with this body after its pipelines, on its way; `None` where that cannot be."""
-        run = pipelines.run(request.head, text)
+        # Before the pipelines run: without a connection they would run again.
+        idle = self._upstream.acquire()
+        if idle is None:
+            return None
+        run = None
+        try:
+            run = pipelines.run(request.head, text)
+        finally:
+            if run is None or run.body is None or run.running is not None:
+                self._upstream.put_back(idle)
         if run is None:
             return None
         if run.running is not None:
             # Its handler may have to begin anew.
             _restore(request, text)
             return ForwardedRequest(self, request, None, route, client, run=run)
-        pending, is_sent = None, False
+        pending, is_sent = None, run.body is None
         try:
-            pending = self.send(run, request.head, client)
-            is_sent = run.body is None or pending is not None
+            if run.body is not None:
+                pending = self._send_over(idle, run, request.head, client)
+                is_sent = pending is not None
         finally:
             run.settle(sent=is_sent)
         return ForwardedRequest(self, request, pending, route, client, run=run) if is_sent else None
 
     def send(self, run: InlineRun, head: RequestHead, client: ClientConnection) -> PendingResponse | None:
         """Sends what pipelines made of a request; `None` where nothing is to be sent, or no connection is open."""
-        if run.body is None:
-            return None
-        return self._upstream.try_forward(head, run.target, client.remote, run.body, plain=run.reads_answer)
+        idle = self._upstream.acquire() if run.body is not None else None
+        return self._send_over(idle, run, head, client) if idle is not None else None
+
+    def _send_over(
+        self, idle: IdleConnection, run: InlineRun, head: RequestHead, client: ClientConnection
+    ) -> PendingResponse | None:
+        return self._upstream.try_forward(idle, head, run.target, client.remote, run.body, plain=run.reads_answer)
 
     def _may_run(self, head: RequestHead) -> bool:
         """Whether nothing observes or counts the runs of a request, and it is about plain JSON both ways."""

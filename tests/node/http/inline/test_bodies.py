@@ -138,7 +138,7 @@ async def test_a_search_that_is_sent_again_names_no_pipeline(
 ):
     await through.pipeline(name, "query", native("o", "oversample", sample_factor=2))
     await pair.make()
-    forward, cut = ConnectionPool.try_forward, []
+    forward, cut = ConnectionPool.forward, []
 
     def broken(self: ConnectionPool, *arguments: Any, **more: Any) -> Any:
         pending = forward(self, *arguments, **more)
@@ -147,7 +147,7 @@ async def test_a_search_that_is_sent_again_names_no_pipeline(
             pending.connection.transport.abort()
         return pending
 
-    monkeypatch.setattr(ConnectionPool, "try_forward", broken)
+    monkeypatch.setattr(ConnectionPool, "forward", broken)
     pair.taken.clear()
     answer = await through.post(f"/{pair.fast}/_search?{parameter}={name}", {"size": 1})
     assert (answer.status, cut, len(pair.taken)) == (200, [1], 1), answer.body

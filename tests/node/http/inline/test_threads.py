@@ -104,7 +104,7 @@ async def test_without_a_connection_the_handler_sends_what_the_thread_made(
 ):
     await named(pair, through, name, "attached")
     threads.clear()
-    monkeypatch.setattr(ConnectionPool, "try_forward", lambda *_, **__: None)
+    monkeypatch.setattr(ConnectionPool, "forward", lambda *_, **__: None)
     target = "/_bulk" if isinstance(body, bytes) else "/INDEX/_doc/x"
     await pair.same("POST", target, body)
     assert threads == [f"{name}@1"]
@@ -177,7 +177,7 @@ async def test_a_bulk_keeps_its_room_in_the_hands_of_its_handler(
 
     monkeypatch.setattr(ClientConnection, "fall_back", watched)
     if not astray:
-        monkeypatch.setattr(ConnectionPool, "try_forward", lambda *_, **__: None)
+        monkeypatch.setattr(ConnectionPool, "forward", lambda *_, **__: None)
     body = ndjson(*([{"index": {"_index": pair.fast}}, {"level": "x" * 900}] * 300))
     async with Wire(through, f"/_bulk?pipeline={name}", body) as wire:
         await wire.send(wire.head + body)

@@ -271,7 +271,7 @@ def test_those_that_are_safe_for_the_whole_are_not_measured_apart(runner: Runner
 def test_the_runs_of_requests_are_apart():
     one, other = UncountedRuns(), UncountedRuns()
     done: list[str] = []
-    one.add(SimpleNamespace(count=lambda: done.append("count"), forget=lambda: done.append("forget")))
+    one.others.append(SimpleNamespace(count=lambda: done.append("count"), forget=lambda: done.append("forget")))
     other.settle(sent=True)
     assert done == []
     for _ in range(2):
