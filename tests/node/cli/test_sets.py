@@ -18,9 +18,9 @@ from headrace.project.tools.writer import write
 from headrace.registry.records_codec import Document
 from headrace.registry.signatures import Signer
 from tests.conftest import SECRET, Http
+from tests.node.registry.sets.test_exports import SETS, drawn
+from tests.node.registry.sets.test_sets import applied, body, pipeline, python, setting, shout
 from tests.node.registry.test_registry_tampering import another, until
-from tests.node.registry.test_sets import applied, body, pipeline, python, setting, shout
-from tests.node.registry.test_sets_atomic import SETS, drawn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,6 @@
 """A set is in force as a whole, whoever dies, races or tampers.
 
-`HEADRACE_SETS=100` and `HEADRACE_KILLS=50` run the long form of the samples.
+`HEADRACE_KILLS=50` runs the long form of the sample.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from headrace.registry.live import LiveRegistry
 from headrace.registry.sets import HEADS
 from headrace.registry.store import Store
 from headrace_pipelines.errors import RegistryError
-from tests.conftest import Http, ProxyProcess, native, running_proxy, settings_for
+from tests.conftest import Http, ProxyProcess
+from tests.node.registry.sets.test_sets import applied, body, pipeline, python, setting, shout
 from tests.node.registry.test_registry_tampering import another, path_of, until, whole
-from tests.node.registry.test_sets import actions, applied, body, pipeline, python, setting, shout
 from tests.node.security.test_workers import free_port, on_new_connection, ready
-from tests.support import wat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from headrace.settings import Settings
 
-SETS = int(os.environ.get("HEADRACE_SETS", "8"))
 KILLS = int(os.environ.get("HEADRACE_KILLS", "6"))
 
 
@@ -361,79 +359,6 @@ async def test_other_workers_never_see_a_mix(node: str, direct: Http, name: str,
         await direct.delete(f"/{registry}")
 
 
-def drawn(chance: random.Random, name: str) -> dict[str, Any]:
-    """A set at random: UDFs, pipelines that name them and each other, with and without versions, associations."""
-    udfs: list[dict[str, Any]] = []
-    for i in range(chance.randint(0, 3)):
-        code = {"language": "wat", "source": wat.answering(f'{{"v":{chance.randint(1, 9)}}}')}
-        if chance.random() < 0.3:
-            code = shout(chance.choice(["upper", "lower"]))
-        version = {"version": f"{chance.randint(1, 9)}.0"} if chance.random() < 0.3 else {}
-        udfs.append({**code, **version, "name": f"{name}-u{i}", "tags": chance.sample(["a", "b", "c"], 2)})
-    pipelines: list[dict[str, Any]] = []
-    for i in range(chance.randint(1, 6)):
-        kind = chance.choice(["document", "document", "query", "result"])
-        stages: list[dict[str, Any]] = []
-        if kind == "document":
-            stages.append(setting(chance.choice([1, "x", 1.5, [1, {"a": None}], "ä"])))
-            if udfs:
-                pin = {"udf_version": "latest"} if chance.random() < 0.3 else {}
-                stages.append(python(chance.choice(udfs)["name"], **pin))
-            earlier = [p["name"] for p in pipelines if p["type"] == "document"]
-            if earlier and chance.random() < 0.6:
-                inner = {"pipeline": chance.choice(earlier)}
-                stages.append({"name": "inner", "type": "composite", "config": inner, "on_failure": [setting(0)]})
-        elif kind == "query":
-            stages.append(native("q", "filter_query", query={"term": {"tenant": f"t{chance.randint(1, 9)}"}}))
-        else:
-            stages.append(native("m", "mask", fields=[f"f{chance.randint(1, 9)}"]))
-        version = {"version": f"v{chance.randint(1, 9)}"} if chance.random() < 0.3 else {}
-        extra: dict[str, Any] = chance.choice([{}, {"description": "d"}, {"enabled": False}, {"metadata": {"a": [1]}}])
-        pipelines.append(pipeline(f"{name}-p{i}", *stages, kind=kind, **version, **extra))
-    chance.shuffle(pipelines)
-    associations = {
-        f"{name}-{p['name']}-*": {
-            "priority": chance.randint(0, 5),
-            p["type"]: chance.choice([p["name"], {"final_pipeline": p["name"]}]),
-        }
-        for p in chance.sample(pipelines, chance.randint(0, len(pipelines)))
-    }
-    return body("app", *pipelines, udfs=udfs, associations=associations, prune=True)
-
-
-async def test_what_is_exported_is_what_was_applied(
-    through: Http, node: str, tmp_path: Path, session: aiohttp.ClientSession
-):
-    chance = random.Random(11)
-    async with running_proxy(settings_for(node, tmp_path / "other"), session) as elsewhere:
-        for number in range(SETS):
-            sent = drawn(chance, f"s{number}")
-            await applied(through, sent)
-            clean = await through.post("/_registry/_diff", sent)
-            assert set(actions(clean.json).values()) == {"unchanged"}, clean.json
-            first = (await through.get("/_registry/_export?set=app")).json
-            revision = first.pop("revision")
-            again = await applied(through, {**first, "prune": True, "expected": revision})
-            assert (again["revision"], set(actions(again).values())) == (revision, {"unchanged"}), again
-            await applied(elsewhere, {**first, "prune": True})
-            second = (await elsewhere.get("/_registry/_export?set=app")).json
-            assert {**first, "revision": second["revision"]} == second
-
-
-async def test_an_export_without_a_set_has_what_no_set_has(through: Http, name: str):
-    await applied(through, body("one", pipeline("a", setting(1))))
-    await through.udf("u", wat.answering('{"v":1}'))
-    await through.pipeline("b", "document", python("u"))
-    await through.put(f"/_pipeline/_association/{name}-*", {"document": "b"})
-    found = (await through.get("/_registry/_export")).json
-    assert [p["name"] for p in found["pipelines"]] == ["b"]
-    assert found["pipelines"][0]["stages"] == [python("u")], "a pin to what is in force comes back by itself"
-    taken = await applied(through, {"set": "two", **found})
-    assert {c["action"] for c in taken["changes"]} == {"update"}
-    assert all(c["adopted"] for c in taken["changes"])
-    assert (await through.get("/_registry/_export")).json == {"udfs": [], "pipelines": [], "associations": {}}
-
-
 async def test_an_attempt_that_was_cut_off_is_used_by_the_next(
     through: Http, direct: Http, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
@@ -461,123 +386,6 @@ async def test_an_attempt_that_was_cut_off_is_used_by_the_next(
     live = {id_ for id_, source in held.items() if source["kind"] in ("pipeline", "udf", "revision")}
     assert not [id_ for id_ in live if "@3#" in id_], "what the second attempt left is gone"
     assert sum(id_.startswith("udf:") for id_ in live) == 2
-
-
-async def test_old_revisions_go(through: Http, direct: Http, settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("headrace.registry.sets.MOST_REVISIONS", 3)
-    monkeypatch.setattr("headrace_pipelines.registry.sets.plan.MOST_REVISIONS", 3)
-    await through.pipeline("keeps", "document", setting(0))
-    for n in range(1, 7):
-        await applied(through, generation(n))
-        if n == 2:
-            naming = {"name": "c", "type": "composite", "config": {"pipeline": "p0", "version": "2"}}
-            await through.pipeline("keeps", "document", naming)
-    listed = (await through.get("/_registry/_revisions?set=app")).json["revisions"]
-    assert [each["revision"] for each in listed] == [6, 5, 4]
-    held = await whole(direct, settings)
-    live = {id_ for id_, source in held.items() if source["kind"] in ("pipeline", "udf", "revision")}
-    assert sum(id_.startswith("revision:") for id_ in live) == 3
-    numbers = {id_.partition("@")[2].partition("#")[0] for id_ in live if id_.startswith("pipeline:document:p0@")}
-    assert numbers == {"2", "4", "5", "6"}, "2 is named by a pipeline that is no set's"
-    digests = {id_.split(":")[1] for id_ in held if id_.startswith("code:")}
-    assert len(digests) == 4, "2 is named by the version of p0 that stays"
-    assert (await through.post("/_registry/_rollback?set=app&revision=3")).status == 404
-    assert (await through.post("/_registry/_rollback?set=app&revision=4")).status == 200
-    assert await seen(through) == 4
-    assert (await through.post("/_pipeline/keeps/_execute", {"input": {}})).json["output"]["x"] == 2
-
-
-async def test_what_another_set_pins_does_not_go_with_old_revisions(through: Http, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("headrace.registry.sets.MOST_REVISIONS", 2)
-    monkeypatch.setattr("headrace_pipelines.registry.sets.plan.MOST_REVISIONS", 2)
-    inner = {"name": "c", "type": "composite", "config": {"pipeline": "inner", "version": "1"}}
-    await applied(through, body("low", pipeline("inner", setting(1))))
-    await applied(through, body("high", pipeline("outer", inner)))
-    for n in range(2, 7):
-        await applied(through, body("low", pipeline("inner", setting(n))))
-    versions = (await through.get("/_pipeline/inner/_versions")).json["versions"]
-    assert [each["version"] for each in versions] == ["1", "5", "6"]
-    assert (await through.post("/_pipeline/outer/_execute", {"input": {}})).json["output"] == {"x": 1}
-
-
-async def test_code_that_a_hidden_version_shares_stays(through: Http):
-    sent = body("app", udfs=[shout()], prune=True)
-    await applied(through, sent)
-    await applied(through, body("app", prune=True))
-    assert (await through.put("/_udf/twin", shout(name="twin"))).status == 201
-    assert (await through.delete("/_udf/twin")).status == 200
-    again = await through.post("/_registry/_rollback?set=app&revision=1")
-    assert again.status == 200, again.json
-    assert (await through.post("/_udf/shout/_test", {"input": {"level": "a"}})).json["output"] == {"level": "A"}
-    assert (await through.put("/_udf/twin", shout("title", name="twin"))).status == 201
-    await applied(through, body("app", prune=True))
-    assert (await through.delete("/_udf/twin")).status == 200
-
-
-@pytest.mark.parametrize("is_read", [False, True], ids=["", "read meanwhile"])
-@pytest.mark.parametrize("by_set", [False, True])
-async def test_code_that_another_proxy_removes_at_the_same_time_is_written_anew(
-    through: Http,
-    settings: Settings,
-    tmp_path: Path,
-    session: aiohttp.ClientSession,
-    monkeypatch: pytest.MonkeyPatch,
-    direct: Http,
-    by_set: bool,
-    is_read: bool,
-):
-    async with another(settings, tmp_path / "other", session) as other:
-        write = LiveRegistry.write_code
-
-        async def cut(self: LiveRegistry, digest: str, code: bytes) -> None:
-            monkeypatch.setattr(LiveRegistry, "write_code", write)
-            await write(self, digest, code)
-            assert (await direct.delete(path_of(settings, f"code:{digest}:0"))).status == 200
-            if is_read:
-                # A poll, of a registry in which no version names the code yet.
-                assert (await other.put("/_pipeline/p", {"type": "document", "stages": [setting(1)]})).status == 201
-                self.reread()
-                await self.refresh()
-
-        monkeypatch.setattr(LiveRegistry, "write_code", cut)
-        if by_set:
-            await applied(through, body("app", udfs=[shout()]))
-        else:
-            assert (await through.put("/_udf/shout", shout())).status == 201
-
-        async def works(http: Http) -> bool:
-            answer = await http.post("/_udf/shout/_test", {"input": {"level": "a"}})
-            return answer.json.get("output") == {"level": "A"}
-
-        await until(lambda: works(through))
-        await until(lambda: works(other))
-
-
-@pytest.mark.parametrize("by_set", [False, True])
-async def test_code_that_is_lost_comes_back_with_the_same_upload(
-    settings: Settings, tmp_path: Path, session: aiohttp.ClientSession, direct: Http, by_set: bool
-):
-    async def stored(http: Http) -> int:
-        if by_set:
-            return (await http.post("/_registry/_apply", body("app", udfs=[shout()]))).status
-        return (await http.put("/_udf/shout", shout())).status
-
-    try:
-        async with another(settings, tmp_path / "first", session) as http:
-            assert await stored(http) in (200, 201)
-        code = [id_ for id_ in await whole(direct, settings) if id_.startswith("code:")]
-        for id_ in code:
-            assert (await direct.delete(path_of(settings, id_))).status == 200
-        assert code
-        async with another(settings, tmp_path / "second", session) as http:
-            answer = await http.post("/_udf/shout/_test", {"input": {"level": "a"}})
-            assert answer.status != 200 or answer.json.get("output") is None
-            assert await stored(http) == 200
-            answer = await http.post("/_udf/shout/_test", {"input": {"level": "a"}})
-            assert answer.json["output"] == {"level": "A"}
-        assert set(code) <= set(await whole(direct, settings))
-    finally:
-        await direct.delete(f"/{settings.registry_index}")
 
 
 async def test_tampering_with_sets_changes_nothing(
