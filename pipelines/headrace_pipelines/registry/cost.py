@@ -6,6 +6,8 @@ FIXED = 4096
 """The fixed cost of a run, as bytes of documents that take the same time."""
 MEASURED = 8
 """One in so many runs is timed by the clock of its thread: a system call, which costs as much as some stages."""
+SLOW_TURNS = 32
+"""Runs within which a second one that is slow by the wall clock counts: the first may have waited for a core."""
 FORGET = 0.1
 """Weight of a faster run in the estimate; a slower run replaces the estimate."""
 
@@ -16,11 +18,20 @@ class CostEstimate:
     def __init__(self) -> None:
         self._ns: float | None = None
         self._turn = 0
+        self._slow_turn = -SLOW_TURNS
 
     def is_due(self) -> bool:
         """Takes a turn: whether this run is timed by the clock of its thread."""
-        self._turn = (self._turn + 1) % MEASURED
-        return not self._turn or self._ns is None
+        self._turn += 1
+        return not self._turn % MEASURED or self._ns is None
+
+    def is_slow_again(self) -> bool:
+        """Notes that the run of this turn was slow by the wall clock: whether another one was lately.
+
+        One alone may have waited for a core, or for the CPU time that its container is allowed.
+        """
+        before, self._slow_turn = self._slow_turn, self._turn
+        return self._turn - before < SLOW_TURNS
 
     def observe(self, nbytes: int, ns: int) -> None:
         """Takes in a run over `nbytes` of documents that took `ns` of CPU time, or about that."""

@@ -312,7 +312,7 @@ class Runner:
         run = attempt_fused(fused, documents, min(self._timeout, seconds), keys, asked=measured)
         if is_due and run.nbytes:
             pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
-        elif measured and run.duration_ns > self._max_inline_ns:
+        elif measured and run.duration_ns > self._max_inline_ns and pipeline.cost.is_slow_again():
             # The wall clock counts a wait for a core, too; a run here has INLINE_SECONDS at most.
             pipeline.cost.observe(run.nbytes, min(run.duration_ns, int(INLINE_SECONDS * 1e9)))
         return None if run.late else run
