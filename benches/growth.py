@@ -1,7 +1,7 @@
 """What grows with the registry: memory, the time until a change is in force, and the CPU time of a request.
 
-A registry of 10, 1,000 and 10,000 pipelines of three built-ins, each attached by a pattern of its own, in front of a
-stub with 5,000 indexes. `python -m benches.growth`.
+A registry of 10, 100, 1,000 and 10,000 pipelines of three built-ins, each attached by a pattern of its own, in front of
+a stub with 5,000 indexes. `python -m benches.growth`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SET = 500
 """Pipelines of one set: with their patterns as many objects as a set may have."""
 ROUNDS = 5
 """Rounds of each measurement, of which the medians are shown."""
-SIZES = (10, 1000, 10_000)
+SIZES = (10, 100, 1000, 10_000)
 """Pipelines of the registry."""
 
 

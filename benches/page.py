@@ -1,7 +1,7 @@
 """Writes the tables of docs/reference/performance.md from what the programs here print: `benches.page FILE...`.
 
-The files hold the lines of `python -m benches --json`, `benches.latency`, `benches.encrypted` and `benches.growth`; a
-table of which they hold nothing stays as it is.
+The files hold the lines of `python -m benches --json`, `benches.latency`, `benches.throughput`, `benches.encrypted` and
+`benches.growth`; a table of which they hold nothing stays as it is.
 """
 
 from __future__ import annotations
@@ -113,6 +113,18 @@ def latency(lines: Lines) -> str:
     return "\n".join(rows)
 
 
+def throughput(lines: Lines) -> str:
+    """Requests per second of each proxy with one core."""
+    found = {(each["case"], each["proxy"]): each["per_second"] for each in lines}
+    rows = ["| request | Headrace | aiohttp | nginx | Envoy |", "|---|---|---|---|---|"]
+    ways = [("headrace", "headrace+pipelines"), ("aiohttp", "aiohttp+msgspec"), ("nginx",), ("envoy", "envoy+wasm")]
+    for case, label in (PASSED | DIVERSE | ATTACHED).items():
+        cells = [next((f"{found[case, way]:,.0f}" for way in same if (case, way) in found), "-") for same in ways]
+        if any(cell != "-" for cell in cells):
+            rows.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def encrypted(lines: Lines) -> str:
     """TLS on the client's side, beside the same in plain text and by nginx."""
     rows = ["| request passed | plain | TLS | TLS / plain | TLS, Headrace / nginx |", "|---|---|---|---|---|"]
@@ -163,7 +175,12 @@ def compared(page: str, results: Results) -> str:
     return written(page, "beside", beside(results, BESIDE))
 
 
-TABLES = {"latency": ("p50_ms", latency), "encrypted": ("headrace, TLS", encrypted), "growth": ("apply_s", growth)}
+TABLES = {
+    "latency": ("p50_ms", latency),
+    "throughput": ("per_second", throughput),
+    "encrypted": ("headrace, TLS", encrypted),
+    "growth": ("apply_s", growth),
+}
 """Tables of programs of their own: a member of their lines, and what makes the table."""
 
 
