@@ -19,6 +19,7 @@ class CostEstimate:
         self._ns: float | None = None
         self._turn = 0
         self._slow_turn = -SLOW_TURNS
+        self._avoids_loop = False
 
     def is_due(self) -> bool:
         """Takes a turn: whether this run is timed by the clock of its thread."""
@@ -39,6 +40,13 @@ class CostEstimate:
         slowest = self._ns
         self._ns = new if slowest is None or new > slowest else slowest + (new - slowest) * FORGET
 
+    def avoid_loop(self) -> None:
+        """Has the next prediction be infinite: a run was ended, and is done again on a thread."""
+        self._avoids_loop = True
+
     def predict(self, nbytes: int) -> float:
-        """Nanoseconds that a run over `nbytes` will take; infinite before the first."""
+        """Nanoseconds that a run over `nbytes` will take; infinite before the first, and after [`avoid_loop`]."""
+        if self._avoids_loop:
+            self._avoids_loop = False
+            return float("inf")
         return float("inf") if self._ns is None else self._ns * (nbytes + FIXED)

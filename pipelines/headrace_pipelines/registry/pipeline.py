@@ -91,12 +91,9 @@ class Pipeline:
         return list(_leaves([*self.stages, *self.handlers]))
 
     @cached_property
-    def passes(self) -> float:
-        """How often a run reads the bytes of a document at most: once for each stage, and once before them.
-
-        Infinite where it may take long for another reason.
-        """
-        return len(self.nodes) + 1 if self.inline_safe else float("inf")
+    def passes(self) -> int:
+        """How often a run reads the bytes of a document at most: once for each stage, and once before them."""
+        return len(self.nodes) + 1
 
     @cached_property
     def inline_safe(self) -> bool:

@@ -45,6 +45,11 @@ INLINE_SECONDS = 0.005
 """Seconds after which a run on the event loop, or all those of a request, are ended and start again on a thread."""
 
 
+def _is_safe(pipeline: Pipeline, nbytes: int) -> bool:
+    """Whether a run over so many bytes is surely short."""
+    return pipeline.inline_safe and nbytes * pipeline.passes <= INLINE_WORK
+
+
 class Uncounted(Protocol):
     """A run that is done."""
 
@@ -248,8 +253,7 @@ class Runner:
         nbytes = batch.nbytes
         if self._share(pipeline, nbytes) > 1:
             return None
-        measured = nbytes * pipeline.passes > INLINE_WORK
-        return self._fused(pipeline, fused, batch, INLINE_SECONDS, measured=measured)
+        return self._fused(pipeline, fused, batch, INLINE_SECONDS, measured=not _is_safe(pipeline, nbytes))
 
     def plan(self, parsed: Bulk, groups: Collection[tuple[Pipeline, list[int]]]) -> InlinePlan | None:
         """The runs of pipelines over the documents of a bulk; `None` where not all of them can be on the event loop.
@@ -258,12 +262,12 @@ class Runner:
         """
         lengths, whole = None, parsed.nbytes
         for pipeline, _ in groups:
-            if whole * pipeline.passes > INLINE_WORK:
+            if not _is_safe(pipeline, whole):
                 lengths = parsed.nbytes_of([keys for _, keys in groups])
                 break
         runs, taken = [], 0.0
         for at, (pipeline, keys) in enumerate(groups):
-            measured, idle = lengths is not None and lengths[at] * pipeline.passes > INLINE_WORK, None
+            measured, idle = lengths is not None and not _is_safe(pipeline, lengths[at]), None
             if (measured or pipeline.fused is None) and pipeline.conditions:
                 idle = parsed.ruled_out(keys, pipeline.conditions)
             # Those that are safe for the whole are so together, too: candidates aside, each has a part of its own.
@@ -288,8 +292,8 @@ class Runner:
         self, pipeline: Pipeline, fused: FusedPipeline, batch: Batch, end: float
     ) -> FusedRun | None:
         """The same in one call of the engine."""
-        measured = batch.nbytes * pipeline.passes > INLINE_WORK
-        return self._fused(pipeline, fused, batch, end - time.monotonic(), measured=measured)
+        left = end - time.monotonic()
+        return self._fused(pipeline, fused, batch, left, measured=not _is_safe(pipeline, batch.nbytes))
 
     def _fused(
         self,
@@ -310,25 +314,28 @@ class Runner:
         is_due = measured and pipeline.cost.is_due()
         start = time.thread_time_ns() if is_due else 0
         run = attempt_fused(fused, documents, min(self._timeout, seconds), keys, asked=measured)
+        is_slow = measured and run.duration_ns > self._max_inline_ns
+        counts = is_slow and pipeline.cost.is_slow_again()
         if is_due and run.nbytes:
             pipeline.cost.observe(run.nbytes, time.thread_time_ns() - start)
-        elif measured and run.duration_ns > self._max_inline_ns and pipeline.cost.is_slow_again():
+        elif counts:
             # The wall clock counts a wait for a core, too; a run here has INLINE_SECONDS at most.
             pipeline.cost.observe(run.nbytes, min(run.duration_ns, int(INLINE_SECONDS * 1e9)))
+        if run.late and measured:
+            pipeline.cost.avoid_loop()
         return None if run.late else run
 
     def _share(self, pipeline: Pipeline, nbytes: int) -> float:
         """The part of the event loop's time for runs that one over so many bytes takes; above 1: it is no such run."""
-        work = nbytes * pipeline.passes
-        if work <= INLINE_WORK:
-            return work / INLINE_WORK
+        if _is_safe(pipeline, nbytes):
+            return nbytes * pipeline.passes / INLINE_WORK
         if pipeline.may_sleep or nbytes > INLINE_BYTES:
             return float("inf")
         return pipeline.cost.predict(nbytes) / self._max_inline_ns
 
     def _attempt(self, pipeline: Pipeline, batch: Batch, options: RunOptions | None, seconds: float) -> Run | None:
         nbytes = batch.nbytes
-        measured = nbytes * pipeline.passes > INLINE_WORK
+        measured = not _is_safe(pipeline, nbytes)
         start = time.thread_time_ns() if measured else 0
         run = attempt(pipeline, batch, Deadline(min(self._timeout, seconds)), options)
         if measured:

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 
 class Upstream:
-    """The cluster. `send` gives its response as it arrives, `read` whole; `try_forward` does not wait."""
+    """The cluster. `send` gives its response as it arrives, `read` whole.
+
+    `acquire` and `try_forward` do not wait.
+    """
 
     def __init__(self, settings: Settings, count: Callable[[str], None] = lambda kind: None) -> None:
         self._nodes = Nodes(settings.nodes)
@@ -148,8 +151,10 @@ class Upstream:
                 self._nodes.answered(node)
                 return response
 
-    def acquire(self) -> IdleConnection | None:
-        """Takes an idle connection to the next node, for [`try_forward`] or [`put_back`]."""
+    def acquire(self, head: RequestHead, remote: str | None) -> IdleConnection | None:
+        """Takes an idle connection to the next node, which takes this head, for [`try_forward`] or [`put_back`]."""
+        if head.size > SAFE - ADDED and not self._fits(head, None, remote):
+            return None
         node = self._nodes.peek()
         return None if node.failures else self._pool.acquire(node.url)
 
@@ -175,13 +180,11 @@ class Upstream:
         is asked for without a content coding.
         """
         pending = None
-        try:
-            if head.size + len(target or "") <= SAFE - ADDED or self._fits(head, target, remote):
-                pending = self._pool.forward(idle, head, target, remote, body, plain=plain)
-        finally:
-            if pending is None:
-                self._pool.put_back(idle)
-        if pending is not None:
+        if head.size + len(target or "") <= SAFE - ADDED or self._fits(head, target, remote):
+            pending = self._pool.forward(idle, head, target, remote, body, plain=plain)
+        if pending is None:
+            self._pool.put_back(idle)
+        else:
             self._nodes.turn()
         return pending
 

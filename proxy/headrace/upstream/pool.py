@@ -89,11 +89,10 @@ class ConnectionPool:
 
     def acquire(self, node: str) -> IdleConnection | None:
         """Takes a connection to a node that is open and that nobody uses, for [`forward`] or [`put_back`]."""
-        found = self._nodes.get(node) or self._node(node)
-        return found.acquire()
+        return self._node(node).acquire()
 
     def put_back(self, idle: IdleConnection) -> None:
-        """Gives back a connection that has not been used, in the callback in which it was acquired."""
+        """Gives back a connection that has not been used."""
         idle.node.put_back(idle)
 
     def forward(
@@ -111,11 +110,11 @@ class ConnectionPool:
         `None`, with nothing taken or sent, where the body is one to come that cannot go past the process.
         """
         found, connection = idle.node, idle.connection
-        if isinstance(body, RequestBody) and not splice.possible(body.transport, connection.transport):
-            return None
-        text, length = _joined(body)
         sending: Sending | None = None
         try:
+            if isinstance(body, RequestBody) and not splice.possible(body.transport, connection.transport):
+                return None
+            text, length = _joined(body)
             transport = connection.start_exchange(head.method)
             message = head.forward(found.host_line, remote, target, text, length, plain)
             if length is None:
@@ -206,7 +205,10 @@ class _Node:
         return None
 
     def put_back(self, idle: IdleConnection) -> None:
-        """Takes back a connection that has not been used, in the callback in which it was acquired."""
+        """Takes back a connection that has not been used: it is idle for as long as before."""
+        if self._retired:
+            idle.connection.close()
+            return
         self._waiting.append(idle)
 
     def release(self, connection: NodeConnection) -> None:

@@ -79,7 +79,7 @@ class FastForwarder:
             if admission is None:
                 _restore(request, sent)
                 return None
-        idle = self._upstream.acquire()
+        idle = self._upstream.acquire(head, client.remote)
         pending = None
         if idle is not None:
             pending = self._upstream.try_forward(idle, head, route.target, client.remote, sent or None)
@@ -127,14 +127,15 @@ class FastForwarder:
     ) -> ForwardedRequest | None:
         """The request with this body after its pipelines, on its way; `None` where that cannot be."""
         # Before the pipelines run: without a connection they would run again.
-        idle = self._upstream.acquire()
+        idle = self._upstream.acquire(request.head, client.remote)
         if idle is None:
             return None
-        run = None
+        run, sends = None, False
         try:
             run = pipelines.run(request.head, text)
+            sends = run is not None and run.body is not None and run.running is None
         finally:
-            if run is None or run.body is None or run.running is not None:
+            if not sends:
                 self._upstream.put_back(idle)
         if run is None:
             return None
@@ -142,9 +143,9 @@ class FastForwarder:
             # Its handler may have to begin anew.
             _restore(request, text)
             return ForwardedRequest(self, request, None, route, client, run=run)
-        pending, is_sent = None, run.body is None
+        pending, is_sent = None, not sends
         try:
-            if run.body is not None:
+            if sends:
                 pending = self._send_over(idle, run, request.head, client)
                 is_sent = pending is not None
         finally:
@@ -153,7 +154,7 @@ class FastForwarder:
 
     def send(self, run: InlineRun, head: RequestHead, client: ClientConnection) -> PendingResponse | None:
         """Sends what pipelines made of a request; `None` where nothing is to be sent, or no connection is open."""
-        idle = self._upstream.acquire() if run.body is not None else None
+        idle = self._upstream.acquire(head, client.remote) if run.body is not None else None
         return self._send_over(idle, run, head, client) if idle is not None else None
 
     def _send_over(

@@ -12,6 +12,7 @@ import pytest
 from headrace.handlers.write.write_run import WriteRun
 from headrace.ops import runner
 from headrace.server.connection import ClientConnection
+from headrace.upstream.client import Upstream
 from headrace.upstream.pool import ConnectionPool
 from headrace_pipelines.registry.cost import CostEstimate
 from tests.conftest import Http, native, ndjson, running_proxy, wasm
@@ -23,6 +24,8 @@ from tests.support import wat
 if TYPE_CHECKING:
     from headrace.ops.body_budget import BodyBudget
     from headrace.settings import Settings
+    from headrace.upstream.pool import IdleConnection
+    from headrace_pipelines.http1 import RequestHead
 
 
 @pytest.fixture
@@ -104,7 +107,14 @@ async def test_without_a_connection_the_handler_sends_what_the_thread_made(
 ):
     await named(pair, through, name, "attached")
     threads.clear()
-    monkeypatch.setattr(ConnectionPool, "forward", lambda *_, **__: None)
+    acquire, taken = Upstream.acquire, []
+
+    def once(self: Upstream, head: RequestHead, remote: str | None) -> IdleConnection | None:
+        """A connection before the thread begins, and none when it is done."""
+        taken.append(head.target)
+        return acquire(self, head, remote) if len(taken) == 1 else None
+
+    monkeypatch.setattr(Upstream, "acquire", once)
     target = "/_bulk" if isinstance(body, bytes) else "/INDEX/_doc/x"
     await pair.same("POST", target, body)
     assert threads == [f"{name}@1"]

@@ -9,8 +9,6 @@ import os
 import random
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from tests.conftest import Http, native, running_proxy, settings_for
 from tests.node.registry.sets.test_sets import actions, applied, body, pipeline, python, setting, shout
 from tests.support import wat
