@@ -152,15 +152,15 @@ class Upstream:
                 return response
 
     def acquire(self, head: RequestHead, remote: str | None) -> IdleConnection | None:
-        """Takes an idle connection to the next node, which takes this head, for [`try_forward`] or [`put_back`]."""
+        """Takes an idle connection to the next node, which takes this head, for [`try_forward`] or [`release_unused`]."""
         if head.size > SAFE - ADDED and not self._fits(head, None, remote):
             return None
         node = self._nodes.peek()
         return None if node.failures else self._pool.acquire(node.url)
 
-    def put_back(self, idle: IdleConnection) -> None:
+    def release_unused(self, idle: IdleConnection) -> None:
         """Gives back a connection over which nothing was sent."""
-        self._pool.put_back(idle)
+        self._pool.release_unused(idle)
 
     def try_forward(
         self,
@@ -183,7 +183,7 @@ class Upstream:
         if head.size + len(target or "") <= SAFE - ADDED or self._fits(head, target, remote):
             pending = self._pool.forward(idle, head, target, remote, body, plain=plain)
         if pending is None:
-            self._pool.put_back(idle)
+            self._pool.release_unused(idle)
         else:
             self._nodes.turn()
         return pending

@@ -88,12 +88,12 @@ class ConnectionPool:
         return self._start(found, connection, method, target, lines, body)
 
     def acquire(self, node: str) -> IdleConnection | None:
-        """Takes a connection to a node that is open and that nobody uses, for [`forward`] or [`put_back`]."""
+        """Takes a connection to a node that is open and that nobody uses, for [`forward`] or [`release_unused`]."""
         return self._node(node).acquire()
 
-    def put_back(self, idle: IdleConnection) -> None:
+    def release_unused(self, idle: IdleConnection) -> None:
         """Gives back a connection that has not been used."""
-        idle.node.put_back(idle)
+        idle.node.release_unused(idle)
 
     def forward(
         self,
@@ -204,7 +204,7 @@ class _Node:
             idle.connection.close()
         return None
 
-    def put_back(self, idle: IdleConnection) -> None:
+    def release_unused(self, idle: IdleConnection) -> None:
         """Takes back a connection that has not been used: it is idle for as long as before."""
         if self._retired:
             idle.connection.close()

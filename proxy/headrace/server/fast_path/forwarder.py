@@ -136,7 +136,7 @@ class FastForwarder:
             sends = run is not None and run.body is not None and run.running is None
         finally:
             if not sends:
-                self._upstream.put_back(idle)
+                self._upstream.release_unused(idle)
         if run is None:
             return None
         if run.running is not None:
