@@ -152,7 +152,10 @@ class Upstream:
                 return response
 
     def acquire(self, head: RequestHead, remote: str | None) -> IdleConnection | None:
-        """Takes an idle connection to the next node, which takes this head, for [`try_forward`] or [`release_unused`]."""
+        """Takes an idle connection to the next node, for [`try_forward`] or [`release_unused`].
+
+        `None` where there is none, or the node does not take this head.
+        """
         if head.size > SAFE - ADDED and not self._fits(head, None, remote):
             return None
         node = self._nodes.peek()
